@@ -1,0 +1,83 @@
+"""Which networks are trained on which data for how long: the thesis's eight models and its epoch study."""
+
+from dataclasses import dataclass
+
+from facedeblur_utils.errors import UsageError
+from facedeblur_utils.profiles import Profile
+
+DATASETS = ("SFB1", "SB1SD", "SFB2", "SB2SM")
+NETWORKS = {"A": "autoencoder", "G": "gan"}
+MIXED_ORDER = ("SFB2", "SB1SD", "SB2SM", "SFB1")  # thesis section 5.2
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run: `network` is trained through `schedule`, a row of (dataset, epochs) parts.
+
+    A run that `starts_from` another takes that run's checkpoint at the end of the first part instead of
+    training that part again. Weights are kept at the epochs in `milestones`, counted from 1.
+    """
+
+    name: str
+    network: str
+    schedule: tuple[tuple[str, int], ...]
+    milestones: tuple[int, ...]
+    starts_from: str = ""
+
+    @property
+    def epochs(self) -> int:
+        return sum(epochs for _, epochs in self.schedule)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The weights that one row of a table stands for."""
+
+    run: str
+    epoch: int
+
+
+def training_runs(profile: Profile) -> dict[str, Run]:
+    """The eight models of section 5.1 and the two mixed runs of section 5.2, by name, in training order."""
+    runs = {}
+    for letter, network in NETWORKS.items():
+        for dataset in DATASETS:
+            name = letter + dataset
+            milestones = {profile.epochs}
+            if name == "GSFB2":
+                milestones |= {profile.checkpoint_epoch}
+            runs[name] = Run(name, network, ((dataset, profile.epochs),), tuple(sorted(milestones)))
+    quarters = {"GSFB2_100": profile.mixed_epochs // 4, "GSFB2_20": profile.short_mixed_epochs // 4}
+    for name, quarter in quarters.items():
+        schedule = tuple((dataset, quarter) for dataset in MIXED_ORDER)
+        # The first quarter of the long run is the GSFB2 run itself, where their lengths agree.
+        shared = name == "GSFB2_100" and quarter == profile.checkpoint_epoch
+        runs[name] = Run(name, "gan", schedule, (4 * quarter,), "GSFB2" if shared else "")
+    return runs
+
+
+def table_models(profile: Profile) -> dict[str, Checkpoint]:
+    """The eight rows of Table 5.4: name -> weights at the last epoch."""
+    return {
+        name: Checkpoint(name, run.epochs)
+        for name, run in training_runs(profile).items()
+        if len(run.schedule) == 1
+    }
+
+
+def ablation_models(profile: Profile) -> dict[str, Checkpoint]:
+    """The four rows of Table 5.5 under the thesis's names, whatever the profile's number of epochs."""
+    return {
+        "GSFB2_50": Checkpoint("GSFB2", profile.epochs),
+        "GSFB2_25": Checkpoint("GSFB2", profile.checkpoint_epoch),
+        "GSFB2_100": Checkpoint("GSFB2_100", profile.mixed_epochs),
+        "GSFB2_20": Checkpoint("GSFB2_20", profile.short_mixed_epochs),
+    }
+
+
+def named_run(profile: Profile, name: str) -> Run:
+    """The run called `name`; raises UsageError for a name that the study doesn't have."""
+    runs = training_runs(profile)
+    if name not in runs:
+        raise UsageError(f"unknown training run '{name}'; known runs: {', '.join(runs)}")
+    return runs[name]

@@ -1,0 +1,39 @@
+"""Opens the study for a notebook: profile, paths and a line about versions."""
+
+import importlib.metadata
+import platform
+from dataclasses import dataclass
+
+from facedeblur_utils.paths import RunPaths, run_paths
+from facedeblur_utils.profiles import Profile, load_profile
+
+SHOWN_VERSIONS = (
+    "torch",
+    "torchvision",
+    "mediapipe",
+    "opencv-contrib-python",
+    "numpy",
+    "pandas",
+    "scikit-image",
+)
+
+
+@dataclass(frozen=True)
+class Study:
+    """What every notebook starts from."""
+
+    profile: Profile
+    paths: RunPaths
+
+
+def open_study(profile: str, overrides: dict | None = None, output: str = "") -> Study:
+    """Load `profile` with `overrides`, make its folders below `output`, and print what runs."""
+    loaded = load_profile(profile, overrides)
+    paths = run_paths(loaded.name, output)
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in SHOWN_VERSIONS)
+    print(f"Profile {loaded.name}: {loaded.description}")
+    if loaded.shortened:
+        print("Shortened run: it shows that everything works; its numbers are not results of the study.")
+    print(f"Outputs: {paths.run} and {paths.figures}")
+    print(f"Python {platform.python_version()}, {versions}")
+    return Study(loaded, paths)

@@ -1,0 +1,80 @@
+"""Profiles: the shipped ones load, and each kind of bad value gives one line and exit code 2."""
+
+import pytest
+import yaml
+
+from facedeblur_utils import paths
+from facedeblur_utils.errors import UsageError
+from facedeblur_utils.experiments import ablation_models, table_models, training_runs
+from facedeblur_utils.profiles import load_profile, parse_overrides
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "epochs"),
+    [("smoke", 32, 2), ("sample", 64, 10), ("study", 128, 50), ("thesis", 256, 50)],
+)
+def test_shipped_profiles(name, size, epochs):
+    profile = load_profile(name)
+    assert (profile.name, profile.image_size, profile.epochs) == (name, size, epochs)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ({"epochs": -1}, "at least 1"),
+        ({"epochs": 2.5}, "type int"),
+        ({"epochs": True}, "type int"),
+        ({"epoch": 3}, "unknown key 'epoch'"),
+        ({"image_size": 50}, "multiple of 16"),
+        ({"split": [0.9, 0.2, 0.1]}, "add up to 1"),
+        ({"split": 0.9}, "type list"),
+        ({"blur_length": [0.2, 0.1]}, "shortest"),
+        ({"gan_norm": "layer"}, "none, batch, instance"),
+        ({"mixed_epochs": 6}, "multiple of 4"),
+        ({"autoencoder_rate": float("nan")}, "type float"),
+        ({"checkpoint_epoch": 99}, "must not exceed epochs"),
+    ],
+)
+def test_bad_values_are_refused_in_one_line(override, said):
+    with pytest.raises(UsageError) as caught:
+        load_profile("smoke", override)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_unknown_profile_names_the_known_ones():
+    with pytest.raises(UsageError, match="unknown profile 'nope'.*sample, smoke, study, thesis"):
+        load_profile("nope")
+
+
+def test_profile_file_of_ones_own(tmp_path):
+    values = yaml.safe_load((paths.PROFILES / "smoke.yaml").read_text()) | {"name": "mine", "epochs": 3}
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(values))
+    assert load_profile(path).epochs == 3
+    path.write_text("- a\n- b\n")
+    with pytest.raises(UsageError, match="key: value"):
+        load_profile(path)
+    path.write_text("name: [mine\n")
+    with pytest.raises(UsageError, match="not valid YAML"):
+        load_profile(path)
+
+
+def test_overrides_are_read_as_yaml():
+    assert parse_overrides(["epochs=3", "split=[0.8, 0.1, 0.1]"]) == {"epochs": 3, "split": [0.8, 0.1, 0.1]}
+    with pytest.raises(UsageError, match="key=value"):
+        parse_overrides(["epochs"])
+
+
+def test_training_runs_are_the_thesis_models():
+    profile = load_profile("study")
+    runs = training_runs(profile)
+    assert list(runs)[:8] == [n + d for n in "AG" for d in ("SFB1", "SB1SD", "SFB2", "SB2SM")]
+    assert runs["GSFB2"].milestones == (25, 50)
+    assert runs["GSFB2_100"].schedule == (("SFB2", 25), ("SB1SD", 25), ("SB2SM", 25), ("SFB1", 25))
+    assert runs["GSFB2_100"].starts_from == "GSFB2"
+    assert runs["GSFB2_20"].epochs == 20
+    assert runs["GSFB2_20"].starts_from == ""
+    assert len(table_models(profile)) == 8
+    assert {c.run for c in ablation_models(profile).values()} <= set(runs)
