@@ -1,13 +1,43 @@
-"""Exports tables as CSV, LaTeX (booktabs) and Markdown, with caption and provenance."""
+"""Exports tables as CSV, LaTeX (booktabs, siunitx) and Markdown, with caption and provenance."""
 
 import json
+import math
+import numbers
 import os
+import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import SHORTENED
+
+CSV_DECIMALS = 6  # one number for every machine's last bits, and more digits than any table shows
+LATEX_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "−": r"$-$",
+    "–": "--",
+    "×": r"$\times$",
+    "±": r"$\pm$",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
+    "∞": r"$\infty$",
+    "σ": r"$\sigma$",
+    "Δ": r"$\Delta$",
+    "…": r"\dots{}",
+}
 
 
 def export_table(
@@ -18,27 +48,191 @@ def export_table(
     *,
     bold: pd.DataFrame | None = None,
     decimals: int = 4,
+    escape: bool = True,
+    column_format: str = "",
+    longtable: bool = False,
 ) -> list[Path]:
     """Write `frame` as `<name>.csv`, `.tex` and `.md` and record its caption; returns the three paths.
 
-    `bold` is a boolean frame of the same shape that marks the cells to print in bold.
+    `bold` is a boolean frame of the same shape that marks the cells to print in bold. Columns may have two
+    levels (Table 5.4). The index is shown unless it is a plain RangeIndex. Floats get `decimals` decimals;
+    NaN is shown as a dash. With `escape=False` strings go into LaTeX as they are (for `\\cite`).
+    `column_format` replaces the LaTeX column types, `longtable` lets a long table run over pages.
     """
-    raise NotImplementedError
+    bold = pd.DataFrame(False, index=frame.index, columns=frame.columns) if bold is None else bold
+    if bold.shape != frame.shape:
+        raise ValueError(f"{name}: bold has shape {bold.shape}, the table {frame.shape}")
+    full = record_caption(name, "table", caption, paths)
+    return [
+        write_text(paths.tables / f"{name}.csv", _csv(frame)),
+        write_text(
+            paths.tables / f"{name}.tex",
+            _latex(frame, bold, decimals, name, full, paths.profile, escape, column_format, longtable),
+        ),
+        write_text(paths.tables / f"{name}.md", _markdown(frame, bold, decimals, full)),
+    ]
+
+
+def latex_text(text: str) -> str:
+    """Plain text as LaTeX that prints it."""
+    return "".join(LATEX_SPECIAL.get(letter, letter) for letter in text)
+
+
+def show_number(value, decimals: int) -> str:
+    """A cell as text: floats with `decimals` decimals, NaN as a dash, the rest as it is."""
+    if value is None or (isinstance(value, float | np.floating) and math.isnan(value)):
+        return "–"
+    if isinstance(value, float | np.floating):
+        return f"{value:.{decimals}f}" if math.isfinite(value) else ("∞" if value > 0 else "−∞")
+    return str(value)
+
+
+def _header_rows(frame: pd.DataFrame) -> list[list[str]]:
+    """One list of labels per header level."""
+    if isinstance(frame.columns, pd.MultiIndex):
+        return [[str(label[level]) for label in frame.columns] for level in range(frame.columns.nlevels)]
+    return [[str(label) for label in frame.columns]]
+
+
+def _index_labels(frame: pd.DataFrame) -> list[list[str]]:
+    """Labels of each row; empty lists where the index is only a running number."""
+    if isinstance(frame.index, pd.RangeIndex):
+        return [[] for _ in range(len(frame))]
+    return [
+        [str(part) for part in (label if isinstance(label, tuple) else (label,))] for label in frame.index
+    ]
+
+
+def _index_names(frame: pd.DataFrame) -> list[str]:
+    if isinstance(frame.index, pd.RangeIndex):
+        return []
+    return [str(name) if name is not None else "" for name in frame.index.names]
+
+
+def _csv(frame: pd.DataFrame) -> str:
+    flat = frame.copy()
+    flat.columns = [" ".join(labels) for labels in zip(*_header_rows(frame), strict=True)]
+    shown = not isinstance(frame.index, pd.RangeIndex)
+    return flat.round(CSV_DECIMALS).to_csv(index=shown, lineterminator="\n")
+
+
+def _markdown(frame: pd.DataFrame, bold: pd.DataFrame, decimals: int, caption: str) -> str:
+    def cell(text: str) -> str:
+        return text.replace("|", r"\|").replace("\n", " ")
+
+    heads = [" ".join(labels) for labels in zip(*_header_rows(frame), strict=True)]
+    index = _index_labels(frame)
+    lines = [[cell(head) for head in _index_names(frame) + heads]]
+    numeric = [_is_numeric(frame.iloc[:, i]) for i in range(frame.shape[1])]
+    lines.append(["---"] * len(_index_names(frame)) + ["---:" if number else "---" for number in numeric])
+    for i in range(len(frame)):
+        shown = [cell(show_number(value, decimals)) for value in frame.iloc[i]]
+        marked = [f"**{text}**" if bold.iloc[i, j] else text for j, text in enumerate(shown)]
+        lines.append([cell(label) for label in index[i]] + marked)
+    body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"{body}\n\n{caption}\n"
+
+
+def _latex(frame, bold, decimals, name, caption, profile, escape, column_format, longtable) -> str:
+    text = latex_text if escape else str
+    numeric = [_is_numeric(frame.iloc[:, i]) for i in range(frame.shape[1])]
+    index_names = _index_names(frame)
+    formats = column_format or "l" * len(index_names) + "".join(
+        _siunitx(frame.iloc[:, i], decimals) if number else "l" for i, number in enumerate(numeric)
+    )
+    header = _latex_header([[latex_text(x) for x in row] for row in _header_rows(frame)], index_names)
+    rows = []
+    for i, labels in enumerate(_index_labels(frame)):
+        cells = [text(label) for label in labels]
+        for j, value in enumerate(frame.iloc[i]):
+            shown = show_number(value, decimals)
+            if numeric[j] and not re.fullmatch(r"-?\d+(\.\d+)?", shown):
+                shown = f"{{{latex_text(shown)}}}"  # siunitx prints braces as text
+            elif not numeric[j]:
+                shown = text(shown)
+            if bold.iloc[i, j]:
+                shown = rf"\bfseries {shown}" if numeric[j] else rf"\textbf{{{shown}}}"
+            cells.append(shown)
+        rows.append(" & ".join(cells) + r" \\")
+    title = rf"\caption{{{latex_text(caption)}}}\label{{tab:{name}}}"
+    start = [
+        f"% {name}, profile {profile}. Needs \\usepackage{{booktabs,siunitx,longtable}}.",
+        r"\begingroup\sisetup{mode=text,detect-weight=true,table-align-text-post=false}",
+    ]
+    if longtable:
+        top = [rf"\begin{{longtable}}{{{formats}}}", title + r" \\", r"\toprule", *header, r"\midrule"]
+        top += [r"\endfirsthead", r"\toprule", *header, r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot"]
+        end = [r"\end{longtable}", r"\endgroup"]
+    else:
+        top = [r"\begin{table}[htbp]", r"\centering", title, rf"\begin{{tabular}}{{{formats}}}"]
+        top += [r"\toprule", *header, r"\midrule"]
+        end = [r"\bottomrule", r"\end{tabular}", r"\end{table}", r"\endgroup"]
+    return "\n".join(start + top + rows + end) + "\n"
+
+
+def _latex_header(levels: list[list[str]], index_names: list[str]) -> list[str]:
+    """Header lines; equal neighbours of an upper level share one centred cell with a rule below."""
+    lines = []
+    shift = len(index_names)
+    for depth, labels in enumerate(levels):
+        cells = [latex_text(name) if depth == 0 else "" for name in index_names]
+        rules = []
+        start = 0
+        while start < len(labels):
+            stop = start + 1
+            while depth < len(levels) - 1 and stop < len(labels) and labels[stop] == labels[start]:
+                stop += 1
+            if stop - start > 1:
+                cells.append(rf"\multicolumn{{{stop - start}}}{{c}}{{{labels[start]}}}")
+                rules.append(rf"\cmidrule(lr){{{shift + start + 1}-{shift + stop}}}")
+            else:
+                cells.append(f"{{{labels[start]}}}")
+            start = stop
+        lines.append(" & ".join(cells) + r" \\")
+        lines += ["".join(rules)] if rules else []
+    return lines
+
+
+def _is_numeric(column: pd.Series) -> bool:
+    return len(column) > 0 and all(
+        value is None or (isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_))
+        for value in column
+    )
+
+
+def _siunitx(column: pd.Series, decimals: int) -> str:
+    """Column type that aligns at the decimal point: `S[table-format=2.4]`, with a sign where one occurs."""
+    finite = [value for value in column if value is not None and math.isfinite(value)]
+    whole = max((len(str(int(abs(value)))) for value in finite), default=1)
+    sign = "-" if any(value < 0 for value in finite) else ""
+    fraction = decimals if any(isinstance(value, float | np.floating) for value in finite) else 0
+    return f"S[table-format={sign}{whole}.{fraction}]"
 
 
 def write_text(path: Path, text: str) -> Path:
     """Write beside and rename, so that no half-written file is ever seen."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
+    partial.write_text(text, encoding="utf-8", newline="\n")
     os.replace(partial, path)
     return path
 
 
 def record_caption(name: str, kind: str, caption: str, paths: RunPaths) -> str:
-    """Store the caption of an exported `kind` (table, figure) for the report; shortened runs say so."""
+    """Store the caption of an exported `kind` (table, figure) for the report; shortened runs say so.
+
+    The stage that made it stands beside it where `run_all.py` has put its name and run id into
+    FACEDEBLUR_STAGE and FACEDEBLUR_RUN_ID.
+    """
     if paths.profile in SHORTENED:
         caption += f" (Shortened run, profile {paths.profile}: not a result of the study.)"
-    facts = {"name": name, "kind": kind, "caption": caption, "profile": paths.profile}
+    facts = {
+        "name": name,
+        "kind": kind,
+        "caption": caption,
+        "profile": paths.profile,
+        "stage": os.environ.get("FACEDEBLUR_STAGE", ""),
+        "run_id": os.environ.get("FACEDEBLUR_RUN_ID", ""),
+    }
     write_text(paths.captions / f"{name}.json", json.dumps(facts, indent=1))
     return caption

@@ -1,0 +1,92 @@
+"""PSNR and SSIM of batches of images: differentiable, on any device, one value per image.
+
+Both take NCHW tensors in [0, 1] and compute on them as they are; scores of the study first round the output
+to 8 bits (`evaluation.restore`). A mask narrows the mean to a region.
+"""
+
+import torch
+from torch import Tensor
+
+WINDOW = 11  # pixels; Wang et al. 2004, "Image quality assessment: from error visibility to SSIM"
+SIGMA = 1.5  # pixels, of the Gaussian window
+K1, K2 = 0.01, 0.03
+
+
+def psnr(output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Peak signal-to-noise ratio in dB, peak 1, over all channels at once: (B, C, H, W) twice -> (B,).
+
+    `mask` (B, H, W) or (B, 1, H, W), True where pixels count. Identical images give inf, an empty mask NaN.
+    Raises ValueError where shapes don't match.
+    """
+    output, target, mask = _checked(output, target, mask)
+    squared = (output - target).square().mean(dim=1)
+    return -10 * torch.log10(_mean(squared, mask))
+
+
+def ssim(output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Structural similarity (Wang et al. 2004), per channel, then the mean: (B, C, H, W) twice -> (B,).
+
+    11x11 Gaussian window of sigma 1.5, K 0.01 and 0.03, population covariance. Only windows that lie wholly
+    inside the image count (the outer 5 pixels are no centres), as in scikit-image's
+    `structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1)`.
+    `mask` (B, H, W) or (B, 1, H, W) chooses the window centres; without any centre the value is NaN.
+    Raises ValueError where shapes don't match or a side is under 11 pixels.
+    """
+    output, target, mask = _checked(output, target, mask)
+    border = WINDOW // 2
+    if min(output.shape[-2:]) < WINDOW:
+        raise ValueError(f"SSIM needs images of at least {WINDOW} pixels a side, got {tuple(output.shape)}")
+    if mask is not None:
+        mask = mask[:, border:-border, border:-border]
+    # In bf16 autocast the variances, differences of nearly equal numbers, would be lost.
+    with torch.autocast(output.device.type, enabled=False):
+        return _mean(_ssim_map(output, target).mean(dim=1), mask)
+
+
+def _ssim_map(x: Tensor, y: Tensor) -> Tensor:
+    mean_x, mean_y, mean_xx, mean_yy, mean_xy = _blur(torch.stack([x, y, x * x, y * y, x * y]))
+    variances = mean_xx - mean_x.square() + mean_yy - mean_y.square()
+    covariance = mean_xy - mean_x * mean_y
+    c1, c2 = K1**2, K2**2
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x.square() + mean_y.square() + c1)
+    return luminance * (2 * covariance + c2) / (variances + c2)
+
+
+def _blur(images: Tensor) -> Tensor:
+    """Gaussian window over the last two axes, without padding, as two products with banded matrices."""
+    rows, columns = (_window_matrix(n, images) for n in images.shape[-2:])
+    return rows @ images @ columns.T
+
+
+def _window_matrix(length: int, like: Tensor) -> Tensor:
+    """(length - 10, length): row i holds the 1-D window over samples i … i + 10."""
+    offsets = torch.arange(WINDOW, device=like.device, dtype=like.dtype) - WINDOW // 2
+    window = torch.exp(-offsets.square() / (2 * SIGMA**2))
+    matrix = like.new_zeros(length - WINDOW + 1, length)
+    for offset, weight in enumerate(window / window.sum()):
+        matrix.diagonal(offset).fill_(weight)
+    return matrix
+
+
+def _mean(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean of (B, H, W) over the pixels of each image, or over those in its mask."""
+    if mask is None:
+        return values.mean(dim=(1, 2))
+    return torch.where(mask, values, 0).sum(dim=(1, 2)) / mask.sum(dim=(1, 2))
+
+
+def _checked(output: Tensor, target: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    if output.shape != target.shape or output.ndim != 4:
+        shapes = f"{tuple(output.shape)} and {tuple(target.shape)}"
+        raise ValueError(f"metrics need two NCHW tensors of the same shape, got {shapes}")
+    if not (output.is_floating_point() and target.is_floating_point()):
+        raise ValueError(f"metrics need floats in [0, 1], got {output.dtype} and {target.dtype}")
+    if mask is not None:
+        mask = mask.squeeze(1) if mask.ndim == 4 else mask
+        expected = (output.shape[0], *output.shape[-2:])
+        if tuple(mask.shape) != expected:
+            raise ValueError(f"mask must have shape {expected}, got {tuple(mask.shape)}")
+        mask = mask.bool()
+    double = torch.float64 in (output.dtype, target.dtype)
+    kind = torch.float64 if double else torch.float32  # half precision can't hold a PSNR
+    return output.to(kind), target.to(kind), mask
