@@ -1,0 +1,144 @@
+"""Blurs images: convolution, the two ways to blur a part of an image, noise."""
+
+import cv2
+import numpy as np
+
+from facedeblur_utils.errors import UsageError
+
+MODES = ("paste", "matte")
+# The image is mirrored at its edge (dcba|abcd): a symmetric kernel then keeps the mean brightness.
+BORDER = cv2.BORDER_REFLECT
+# OpenCV sums small kernels directly, skipping zeros, and larger ones by Fourier transform, which for a
+# line of a few dozen pixels is several times slower; so long lines are cut into parts of this many pixels.
+DIRECT_AREA = 129
+PART = 9
+
+
+def convolve(image: np.ndarray, kernel: np.ndarray, gamma: float = 1.0) -> np.ndarray:
+    """Convolve `image` (H, W) or (H, W, 3) with `kernel` (k, k), k odd; borders are reflected.
+
+    uint8 in, uint8 out (rounded), or float32 in [0, 1] in, float32 out. This is convolution in the
+    mathematical sense: the kernel is turned by 180°, which matters where it isn't symmetric. With a
+    `gamma` other than 1 the light itself is blurred: values are raised to `gamma` before and to 1/`gamma`
+    afterwards. Raises UsageError for a kernel without a central pixel or an image of another type.
+    """
+    kernel = np.asarray(kernel, np.float32)
+    if kernel.ndim != 2 or kernel.shape[0] % 2 == 0 or kernel.shape[1] % 2 == 0:
+        raise UsageError(f"a kernel must be two-dimensional with odd sides, got shape {kernel.shape}")
+    if image.dtype not in (np.uint8, np.float32):
+        raise UsageError(f"convolve takes uint8 or float32 images, got {image.dtype}")
+    if kernel.shape == (1, 1) and kernel[0, 0] == 1:
+        return image.copy()
+    flipped = kernel[::-1, ::-1]  # OpenCV correlates
+    if gamma == 1:
+        return _correlate(image, flipped)
+    light = _correlate(_as_float(image) ** np.float32(gamma), flipped)
+    return _as_type(np.clip(light, 0, 1) ** np.float32(1 / gamma), image.dtype)
+
+
+def composite(
+    sharp: np.ndarray, kernel: np.ndarray, mask: np.ndarray, mode: str = "paste", gamma: float = 1.0
+) -> np.ndarray:
+    """`sharp` (H, W, 3) with only the part under `mask` (H, W, bool) blurred; same type out.
+
+    `paste` is what the thesis did: the whole image is convolved and pasted through the hard mask, so
+    pixels outside the mask stay as they are, background leaks into the face and a seam shows the mask.
+    `matte` is what a moving head in front of a still background does: the masked part (premultiplied by
+    its matte) and the matte are blurred by the same kernel and laid over the background, which is
+    continued behind the mask from its nearest visible pixels. Pixels beyond the kernel's reach of the
+    mask stay as they are.
+    """
+    if mode not in MODES:
+        raise UsageError(f"unknown composite '{mode}'; known: {', '.join(MODES)}")
+    if mask.shape != sharp.shape[:2]:
+        raise UsageError(f"mask {mask.shape} and image {sharp.shape} must have the same height and width")
+    mask = np.asarray(mask, bool)
+    if mode == "paste":
+        return paste(sharp, convolve(sharp, kernel, gamma), mask)
+    if not mask.any():
+        return sharp.copy()
+    if mask.all():
+        return convolve(sharp, kernel, gamma)
+    matte = convolve(mask.astype(np.float32), kernel)
+    touched = matte > 1e-6
+    light = _as_float(sharp) ** np.float32(gamma)
+    front = convolve(light * mask[..., None], kernel)
+    behind = _continued_background(light, mask)
+    # The division removes the rounding error of the two convolutions where the matte is full.
+    alpha = np.clip(matte, 0, 1)[..., None]
+    mixed = np.clip(front + (1 - alpha) * behind, 0, 1) ** np.float32(1 / gamma)
+    return np.where(touched[..., None], _as_type(mixed, sharp.dtype), sharp)
+
+
+def paste(sharp: np.ndarray, blurred: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """`blurred` under the bool `mask`, `sharp` elsewhere; images (..., H, W, 3), mask (..., H, W)."""
+    return np.where(mask[..., None], blurred, sharp)
+
+
+def noise_field(shape: tuple[int, ...], sigma: float, generator: np.random.Generator) -> np.ndarray:
+    """Gaussian noise of standard deviation `sigma` in units of the range [0, 1], float32.
+
+    Table 2.8 has sigma = 0.015 and 0.03, and 1-5 %.
+    """
+    return generator.standard_normal(shape, np.float32) * np.float32(sigma)
+
+
+def add_noise(image: np.ndarray, field: np.ndarray) -> np.ndarray:
+    """`image` plus a `noise_field`, clipped to the range; same type out."""
+    return _as_type(np.clip(_as_float(image) + field, 0, 1), image.dtype)
+
+
+def _correlate(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """`cv2.filter2D` with reflected borders, faster for long thin kernels."""
+    reach_y, reach_x = kernel.shape[0] // 2, kernel.shape[1] // 2
+    parts = _parts(kernel) if kernel.size > DIRECT_AREA else None
+    if not parts:
+        return cv2.filter2D(image, -1, np.ascontiguousarray(kernel), borderType=BORDER)
+    height, width = image.shape[:2]
+    wide = cv2.copyMakeBorder(image, reach_y, reach_y, reach_x, reach_x, BORDER).astype(
+        np.float32, copy=False
+    )
+    total = None
+    for top, left, part in parts:
+        view = wide[top : top + height + part.shape[0] - 1, left : left + width + part.shape[1] - 1]
+        filtered = cv2.filter2D(view, -1, part, anchor=(0, 0))[:height, :width]
+        total = filtered if total is None else cv2.add(total, filtered, dst=total)
+    return cv2.add(total, 0, dtype=cv2.CV_8U) if image.dtype == np.uint8 else np.ascontiguousarray(total)
+
+
+def _parts(kernel: np.ndarray) -> list[tuple[int, int, np.ndarray]] | None:
+    """Cut a thin kernel into (top, left, part) that OpenCV sums directly; None for a kernel that fills its
+    square, which is left to OpenCV's own choice."""
+    steep = np.count_nonzero(kernel.any(axis=1)) > np.count_nonzero(kernel.any(axis=0))
+    along = kernel if steep else kernel.T
+    parts = []
+    for start in range(0, len(along), PART):
+        piece = along[start : start + PART]
+        used = np.flatnonzero(piece.any(axis=0))
+        if not used.size:
+            continue
+        piece = piece[:, used[0] : used[-1] + 1]
+        if piece.size > DIRECT_AREA:
+            return None
+        corner = (start, int(used[0]))
+        parts.append((*corner, np.ascontiguousarray(piece)) if steep else (*corner[::-1], piece.T.copy()))
+    return parts
+
+
+def _continued_background(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    # Nearest pixel outside the mask: index 0 is the background in OpenCV's distance transform.
+    _, labels = cv2.distanceTransformWithLabels(
+        mask.astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    visible = ~mask
+    position = np.zeros(labels.max() + 1, np.intp)
+    position[labels[visible]] = np.flatnonzero(visible)
+    return image.reshape(-1, image.shape[-1])[position[labels]]
+
+
+def _as_float(image: np.ndarray) -> np.ndarray:
+    return image.astype(np.float32) / 255 if image.dtype == np.uint8 else image
+
+
+def _as_type(image: np.ndarray, dtype) -> np.ndarray:
+    return np.rint(image * 255).astype(np.uint8) if dtype == np.uint8 else image.astype(np.float32)
