@@ -1,0 +1,158 @@
+"""The study as a graph: which notebook runs with which parameters, what it reads and what it makes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from facedeblur_utils.errors import UsageError
+from facedeblur_utils.experiments import DATASETS, Run, training_runs
+from facedeblur_utils.paths import NOTEBOOKS, PACKAGE, WEIGHTS, RunPaths
+from facedeblur_utils.profiles import Profile
+
+TABLES = {
+    "01": ["table_1_1", "table_1_2", *(f"table_2_{number:02d}" for number in range(1, 11))],
+    "02": ["table_5_3"],
+    "05": ["table_4_1", "table_4_2", "table_5_1", "table_5_2", "table_5_4"],
+    "06": ["table_5_5"],
+}
+FIGURES = {
+    "01": ["fig_1_01", "fig_2_01"],
+    "02": ["fig_4_01", "fig_4_02", "fig_4_03"],
+    "05": [f"fig_5_{number:02d}" for number in range(1, 13)],
+    "06": [f"fig_5_{number:02d}" for number in range(13, 19)],
+}
+HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of one notebook: `outputs` are rewritten each time, `kept` may be found finished and left."""
+
+    name: str
+    notebook: Path
+    parameters: dict
+    inputs: tuple[Path, ...] = ()
+    outputs: tuple[Path, ...] = ()
+    kept: tuple[Path, ...] = ()
+    time_limit: float = 24 * HOUR  # seconds
+
+    @property
+    def made(self) -> tuple[Path, ...]:
+        """Everything that must exist when the stage has run."""
+        return self.outputs + self.kept
+
+    def answers_to(self, word: str) -> bool:
+        """True for the stage's name, its notebook's name or number, and its training run's name."""
+        stem = self.notebook.stem
+        return word in {self.name, stem, stem.partition("_")[0], *self.parameters.get("RUNS", [])}
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What every notebook run of one profile has in common."""
+
+    profile: Profile
+    paths: RunPaths
+    parameters: dict = field(default_factory=dict)  # PROFILE, OVERRIDES, OUTPUT
+
+    def stage(self, stem: str, inputs: Iterable[Path], *, outputs=(), kept=(), run: str = "") -> Stage:
+        number = stem.partition("_")[0]
+        exported = [
+            self.paths.tables / f"{name}.{kind}"
+            for name in TABLES.get(number, ())
+            for kind in ("csv", "tex", "md")
+        ]
+        exported += [
+            self.paths.figures / f"{name}.{kind}"
+            for name in FIGURES.get(number, ())
+            for kind in ("png", "pdf")
+        ]
+        return Stage(
+            name=f"{stem}_{run}" if run else stem,
+            notebook=NOTEBOOKS / f"{stem}.ipynb",
+            parameters=self.parameters | ({"RUNS": [run]} if run else {}),
+            inputs=tuple(inputs),
+            outputs=(*outputs, *exported),
+            kept=tuple(kept),
+        )
+
+
+def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
+    """All notebook runs of `profile` in an order in which each finds its inputs made.
+
+    `parameters` go to every notebook (PROFILE, OVERRIDES, OUTPUT).
+    """
+    declare = Declaration(profile, paths, parameters)
+    literature = sorted(path for path in (PACKAGE / "literature").glob("*.*") if path.suffix != ".py")
+    weights = sorted(path for path in WEIGHTS.glob("*") if path.is_file())
+    data = tuple(
+        paths.data / name
+        for name in (
+            *("dataset.json", "split.csv", "images.csv", "faces.npy", "masks_head.npy", "masks_face.npy"),
+            *(f"{name}.npy" for name in DATASETS),
+        )
+    )
+    runs = training_runs(profile)
+    trained = {name: checkpoint_files(run, paths) for name, run in runs.items()}
+    chain = [
+        declare.stage("01_literature_tables", literature),
+        declare.stage("02_dataset_creation", weights, kept=data),
+    ]
+    for name, run in runs.items():
+        stem = "03_train_autoencoder" if run.network == "autoencoder" else "04_train_gan"
+        earlier = trained[run.starts_from] if run.starts_from else ()
+        chain.append(declare.stage(stem, (*data, *earlier), kept=trained[name], run=name))
+    weights_made = tuple(path for files in trained.values() for path in files)
+    chain.append(declare.stage("05_evaluation", (*data, *weights_made), outputs=[paths.scores]))
+    chain.append(declare.stage("06_epoch_ablation", (*data, *weights_made, paths.scores)))
+    return chain
+
+
+def checkpoint_files(run: Run, paths: RunPaths) -> tuple[Path, ...]:
+    """What a finished training run leaves for later stages."""
+    folder = paths.checkpoints / run.name
+    names = [f"epoch_{epoch:04d}.safetensors" for epoch in run.milestones]
+    names += ["last.safetensors", "best.safetensors", "history.csv", "config.json"]
+    return tuple(folder / name for name in names)
+
+
+def producers(chain: list[Stage]) -> dict[Path, Stage]:
+    """Which stage makes a file."""
+    return {path: stage for stage in chain for path in stage.made}
+
+
+def upstream(stage: Stage, chain: list[Stage]) -> list[Stage]:
+    """The stages that make what `stage` reads, in order."""
+    made_by = producers(chain)
+    names = {made_by[path].name for path in stage.inputs if path in made_by}
+    return [other for other in chain if other.name in names]
+
+
+def select(
+    chain: list[Stage], only: Iterable[str] = (), first: str | None = None, last: str | None = None
+) -> list[Stage]:
+    """The stages to consider: all, those named in `only`, or those from `first` through `last`.
+
+    A name is a stage, a notebook, a notebook's number or a training run; raises UsageError for others.
+    """
+    chosen = chain
+    if only := list(only):
+        wanted = {stage.name for word in only for stage in _named(chain, word)}
+        chosen = [stage for stage in chain if stage.name in wanted]
+    if first:
+        begin = chain.index(_named(chain, first)[0])
+        chosen = [stage for stage in chosen if chain.index(stage) >= begin]
+    if last:
+        end = chain.index(_named(chain, last)[-1])
+        chosen = [stage for stage in chosen if chain.index(stage) <= end]
+    if not chosen:
+        raise UsageError("no stage is left by --only, --from and --until together; see --list")
+    return chosen
+
+
+def _named(chain: list[Stage], word: str) -> list[Stage]:
+    found = [stage for stage in chain if stage.answers_to(word)]
+    if not found:
+        numbers = sorted({stage.notebook.stem for stage in chain})
+        raise UsageError(f"no stage is called '{word}'; notebooks: {', '.join(numbers)}; see --list")
+    return found

@@ -1,0 +1,81 @@
+"""The smoke profile end to end through run_all.py, as a user runs it, into a folder of its own."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from facedeblur_utils import pipeline
+from facedeblur_utils.paths import NOTEBOOKS, ROOT, RunPaths
+from facedeblur_utils.profiles import load_profile
+
+MINUTES = 3  # on 2 cores
+SCORE_TABLES = ("table_5_1", "table_5_2", "table_5_4", "table_5_5")
+
+notebooks = {stage.notebook for stage in pipeline.stages(load_profile("smoke"), RunPaths("smoke"), {})}
+missing = sorted(path.name for path in notebooks if not path.is_file())
+pytestmark = pytest.mark.skipif(bool(missing), reason=f"not written yet: {', '.join(missing)}")
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """(paths, chain, what was printed, seconds) of one run."""
+    base = tmp_path_factory.mktemp("smoke")
+    begin = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "run_all.py"), "--profile", "smoke", "--output", str(base)],
+        capture_output=True,
+        text=True,
+        cwd=base,  # from anywhere
+        env={key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"},
+    )
+    seconds = time.monotonic() - begin
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    paths = RunPaths("smoke", base)
+    return paths, pipeline.stages(load_profile("smoke"), paths, {}), done.stdout, seconds
+
+
+def test_everything_declared_is_made(smoke):
+    paths, chain, said, _ = smoke
+    made = {path for stage in chain for path in stage.made}
+    assert not [path for path in made if not path.stat().st_size]
+    assert len({p.stem for p in made if p.parent == paths.tables}) == 19
+    assert len({p.stem for p in made if p.suffix == ".png"}) == 23
+    assert len(list(paths.checkpoints.glob("*/epoch_*.safetensors"))) >= 11
+    assert len(list(paths.notebooks.glob("*.ipynb"))) == len(chain)
+    assert "Made 19 tables, 23 figures, 10 trained networks" in said
+
+
+def test_it_takes_under_three_minutes(smoke):
+    assert smoke[-1] < 60 * MINUTES
+
+
+def test_nothing_is_left_half_written(smoke):
+    assert not [path for path in smoke[0].base.rglob("*") if "partial" in path.name]
+
+
+def test_figures_are_pictures_and_not_blank(smoke):
+    for path in smoke[0].figures.glob("fig_*.png"):
+        with Image.open(path) as picture:
+            low, high = picture.convert("L").getextrema()
+            assert min(picture.size) > 200 and high - low > 100, path
+    for path in smoke[0].figures.glob("fig_*.pdf"):
+        assert path.read_bytes().startswith(b"%PDF"), path
+
+
+@pytest.mark.parametrize("name", SCORE_TABLES)
+def test_score_tables_have_no_empty_or_constant_column(smoke, name):
+    frame = pd.read_csv(smoke[0].tables / f"{name}.csv")
+    numbers = frame.select_dtypes("number")
+    assert len(frame) > 1 and numbers.shape[1] >= 2
+    assert not frame.isna().any().any()
+    assert not [column for column in numbers if numbers[column].nunique() == 1]
+
+
+def test_every_stage_notebook_is_stored_without_outputs():
+    for path in NOTEBOOKS.glob("*.ipynb"):
+        assert '"output_type"' not in path.read_text(encoding="utf-8"), path
