@@ -28,9 +28,16 @@ class Profile:
     autoencoder_width: int
     gan_width: int
     source: str = "sample"  # faces: `sample`, or a folder, zip or dataset (see `sources`)
+    first_number: int = 0  # of a CelebA-HQ copy: its files are numbered from 0 or from 1
+    mapping_file: str = ""  # CelebA-HQ-to-CelebA-mapping.txt, where it isn't beside the images
+    identity_file: str = ""  # identity_CelebA.txt: keeps each person within one part of the split
+    align: bool = False  # turn and crop own photos to the face by its landmarks
     limit: int = 0  # use only the first images; 0: all
     split: tuple[float, ...] = (0.90, 0.05, 0.05)
+    smallest_face: float = 0.02  # share of the image that the face must cover
     blur_length: tuple[float, ...] = (0.05, 0.15)
+    blur_gamma: float = 1.0  # 2.2 blurs light instead of stored values; the thesis blurs values
+    noise: float = 0.0  # standard deviation in [0, 1]; Table 2.8 has 0.01 to 0.05
     composite: str = "paste"  # how the blurred face is laid over the sharp image
     gan_norm: str = "none"
     autoencoder_rate: float = 0.001  # Table 4.1
@@ -62,7 +69,10 @@ AT_LEAST = {
     "batch_size": 1,
     "autoencoder_width": 1,
     "gan_width": 1,
+    "first_number": 0,
     "limit": 0,
+    "noise": 0,
+    "smallest_face": 0,
     "seed": 0,
     "seeds": 1,
 }
@@ -141,7 +151,7 @@ def _possible(profile: Profile, where: str) -> None:
     for key, allowed in CHOICES.items():
         if getattr(profile, key) not in allowed:
             refuse(key, f"must be one of {', '.join(allowed)}")
-    for key in ("autoencoder_rate", "gan_rate"):
+    for key in ("autoencoder_rate", "gan_rate", "blur_gamma"):
         if getattr(profile, key) <= 0:
             refuse(key, "must be positive")
     if profile.image_size % 16:
