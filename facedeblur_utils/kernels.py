@@ -1,4 +1,6 @@
-"""Blur kernels: the linear motion kernel of the study and the disc of the thesis's Eq. 3."""
+"""Blur kernels: the linear motion kernel of the study, its random draws, and the disc of Eq. 3."""
+
+import hashlib
 
 import numpy as np
 
@@ -65,6 +67,26 @@ def disk_kernel(radius: float) -> np.ndarray:
     steps = (np.arange(size * DISK_SUBSAMPLES) + 0.5) / DISK_SUBSAMPLES - size / 2
     inside = steps[:, None] ** 2 + steps[None, :] ** 2 <= radius**2
     return _finished(inside.reshape(size, DISK_SUBSAMPLES, size, DISK_SUBSAMPLES).mean(axis=(1, 3)))
+
+
+def generator_for(seed: int, purpose: str, image_id: str) -> np.random.Generator:
+    """A generator of its own for each image and purpose, so that no draw depends on order or workers."""
+    digest = hashlib.sha256(f"{seed}/{purpose}/{image_id}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:16], "little"))
+
+
+def draw_motion(
+    seed: int, blur: int, image_id: str, size: int, length_range: tuple[float, float]
+) -> tuple[float, float]:
+    """Length (pixels) and angle (degrees) of blur 1 or 2 for one image.
+
+    Uniform in `length_range` (fractions of the image width `size`) and in [0°, 180°), rounded to four
+    decimals so that tables hold exactly what was used.
+    """
+    generator = generator_for(seed, f"blur {blur}", image_id)
+    length = size * generator.uniform(*length_range)
+    angle = generator.uniform(0, 180)
+    return round(length, 4), round(angle, 4) % 180
 
 
 def padded(kernel: np.ndarray, size: int) -> np.ndarray:

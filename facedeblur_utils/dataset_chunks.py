@@ -1,0 +1,175 @@
+"""Takes a source through the stages in chunks, each stored whole before it counts as done."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from facedeblur_utils import dataset_images, faces, mask_cache, segmentation
+from facedeblur_utils.array_file import ArrayFile, disk_error
+from facedeblur_utils.errors import StudyError
+from facedeblur_utils.kernels import linear_motion_kernel, padded
+from facedeblur_utils.paths import cache_folder
+from facedeblur_utils.profiles import Profile
+from facedeblur_utils.progress import Progress
+from facedeblur_utils.sources import Item, Source
+from facedeblur_utils.tables import write_text
+
+CHUNK = 64  # images that are segmented, blurred and stored together
+FOLDER = "chunks"  # marks of the chunks that are done, until the build is
+QUALITY = ["width", "height", "faces", "face_coverage", "head_coverage"]
+
+
+def fill(profile: Profile, source: Source, split: pd.DataFrame, work: Path, workers: int) -> list[dict]:
+    """Store all images of `source` in the arrays below `work`; returns the chunks' records.
+
+    Rows are ordered by part of the split, then by id. A record holds the facts of its images and a hash of
+    each array's rows; it is written when the rows are, so a killed build repeats at most the chunks under
+    way. Raises StudyError for a disk that is too small.
+    """
+    part = {name: position for position, name in enumerate(faces.SPLITS)}
+    where = split.set_index("image_id")["split"].map(part)
+    items = sorted(source.items, key=lambda item: (where[item.image_id], item.image_id))
+    (work / FOLDER).mkdir(exist_ok=True)
+    records = [work / FOLDER / f"{start:06d}.json" for start in range(0, len(items), CHUNK)]
+    missing = [n for n, record in enumerate(records) if not record.exists()]
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(workers))
+        arrays = _open_arrays(profile, len(items), work, stack)
+        progress = Progress(len(items), "Datasets")
+        progress.done = sum(
+            len(items[n * CHUNK : (n + 1) * CHUNK]) for n in range(len(records)) if n not in missing
+        )
+        stages = _stages(profile, source, items, missing, pool, stack)
+        for number, pictures, images in stages:
+            record = _store(number * CHUNK, pictures, images, arrays)
+            try:
+                write_text(records[number], json.dumps(record))
+            except OSError as error:
+                raise disk_error(error, records[number]) from None
+            progress.advance(len(images))
+        if missing:
+            progress.finish()
+    return [json.loads(record.read_text(encoding="utf-8")) for record in records]
+
+
+def _stages(
+    profile, source, items, missing: list[int], pool, stack
+) -> Iterator[tuple[int, list, list[dict]]]:
+    """Yield (chunk number, pictures, facts): decoded ahead and blurred behind while one is segmented.
+
+    Finding the masks takes most of the time and stays in this thread.
+    """
+    if not missing:
+        return
+    cache = mask_cache.MaskCache(cache_folder() / "masks.sqlite", mask_cache.model_hash())
+    stack.enter_context(closing(cache))
+    landmarker = stack.enter_context(segmentation.open_landmarker())
+
+    def load(number: int) -> list[Future]:
+        return [pool.submit(_load, source, item, profile) for item in items[number * CHUNK :][:CHUNK]]
+
+    ahead, behind = load(missing[0]), None
+    for number, following in zip(missing, [*missing[1:], None], strict=True):
+        loaded = [future.result() for future in ahead]
+        ahead = load(following) if following is not None else []
+        views = [face.view for face, _ in loaded if face is not None]
+        found = iter(mask_cache.segment(np.stack(views), cache, landmarker) if views else [])
+        masks = [next(found) if face is not None else None for face, _ in loaded]
+        jobs = [pool.submit(_blur, *pair, m, profile) for pair, m in zip(loaded, masks, strict=True)]
+        if behind:
+            yield _collected(*behind)
+        behind = number, jobs
+    yield _collected(*behind)
+
+
+def _collected(number: int, jobs: list[Future]) -> tuple[int, list, list[dict]]:
+    results = [job.result() for job in jobs]
+    return number, [pictures for pictures, _ in results], [facts for _, facts in results]
+
+
+def _load(source: Source, item: Item, profile: Profile) -> tuple[dataset_images.Face | None, dict]:
+    """Decode one image; facts have a reason where it can't be used."""
+    facts = {"image_id": item.image_id, "file": item.name, "reason": ""}
+    face = None
+    try:
+        data = source.read(item)
+        facts["source_sha256"] = hashlib.sha256(data).hexdigest()
+        pixels = faces.decode(data)
+        facts |= {"width": pixels.shape[1], "height": pixels.shape[0]}
+        face = dataset_images.sharp_face(pixels, profile.image_size)
+    except faces.ImageProblem as error:
+        facts["reason"] = str(error)
+    except OSError as error:
+        facts["reason"] = f"could not be read ({error.strerror or error})"
+    return face, facts
+
+
+def _blur(face: dataset_images.Face | None, facts: dict, found, profile: Profile) -> tuple[dict, dict]:
+    """Array rows and facts of one image; no rows where the image leaves the study."""
+    if face is None:
+        return {}, facts
+    size = profile.image_size
+    oval, head = faces.reduce_mask(found.face, size), faces.reduce_mask(found.head, size)
+    facts |= {"faces": found.faces, "face_coverage": _share(oval), "head_coverage": _share(head)}
+    facts["reason"] = dataset_images.problem(found, oval, head, profile)
+    if facts["reason"]:
+        return {}, facts
+    pictures, drawn = dataset_images.blur_face(face.sharp, oval, head, facts["image_id"], profile)
+    facts |= drawn
+    rows = {"faces": face.sharp, **pictures}
+    rows |= {"masks_face": np.packbits(oval), "masks_head": np.packbits(head)}
+    side = dataset_images.longest_kernel(profile)
+    for number in dataset_images.BLURS:
+        kernel = linear_motion_kernel(drawn[f"length_{number}"], drawn[f"angle_{number}"])
+        rows[f"kernels_{number}"] = padded(kernel, side)
+    return rows, facts
+
+
+def _store(start: int, pictures: list[dict], images: list[dict], arrays: dict[str, ArrayFile]) -> dict:
+    """Write the rows of one chunk and return its record."""
+    hashes = {}
+    for name, array in arrays.items():
+        empty = np.zeros(array.shape[1:], array.dtype)
+        block = np.stack([rows.get(name, empty) for rows in pictures])
+        array.write(start, block)
+        hashes[name] = hashlib.sha256(block).hexdigest()
+    for offset, facts in enumerate(images):
+        facts["row"] = start + offset
+    return {"images": images, "sha256": hashes}
+
+
+def _open_arrays(profile: Profile, count: int, work: Path, stack: ExitStack) -> dict[str, ArrayFile]:
+    """The array files of a build by name, created or reopened; checks the free space first."""
+    size, side = profile.image_size, dataset_images.longest_kernel(profile)
+    shapes = {"faces": ((count, size, size, 3), np.uint8)}
+    for number, (whole, part, region) in dataset_images.BLURS.items():
+        shapes[whole] = ((count, size, size, 3), np.uint8)
+        if not dataset_images.derived(profile):
+            shapes[part] = ((count, size, size, 3), np.uint8)
+        shapes[f"masks_{region}"] = ((count, size * size // 8), np.uint8)
+        shapes[f"kernels_{number}"] = ((count, side, side), np.float32)
+    files = {name: work / f"{name}.npy" for name in shapes}
+    needed = sum(
+        int(np.prod(shape)) * np.dtype(kind).itemsize
+        for name, (shape, kind) in shapes.items()
+        if not files[name].exists()
+    )
+    free = shutil.disk_usage(work).free
+    if needed > free:
+        raise StudyError(
+            f"the datasets need {needed / 1e9:.1f} GB more in {work.parent}, but {free / 1e9:.1f} GB are free"
+        )
+    return {
+        name: stack.enter_context(closing(ArrayFile(files[name], *shape))) for name, shape in shapes.items()
+    }
+
+
+def _share(mask: np.ndarray) -> float:
+    return round(float(mask.mean()), 6)

@@ -1,0 +1,83 @@
+"""One image through the data stages: decode, crop, masks, two blurs, four pictures."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from facedeblur_utils import blur, faces
+from facedeblur_utils.kernels import draw_motion, generator_for, linear_motion_kernel
+from facedeblur_utils.mask_cache import Segmentation
+from facedeblur_utils.profiles import Profile
+
+VIEW_SIZE = 256  # pixels; masks are found at this size where the source has it, then reduced
+BLURS = {1: ("SFB1", "SB1SD", "head"), 2: ("SFB2", "SB2SM", "face")}  # blur -> whole, part, mask
+SMALLEST_HEAD = 0.02  # share of the image; less means that the person was missed
+
+
+@dataclass(frozen=True)
+class Face:
+    """A sharp face, uint8 (S, S, 3), and the larger view of it that is segmented."""
+
+    sharp: np.ndarray
+    view: np.ndarray
+
+
+def sharp_face(pixels: np.ndarray, size: int) -> Face:
+    """Central square of `pixels` (H, W, 3) at `size`, and a view of at most 256 pixels for the masks.
+
+    Raises faces.ImageProblem where the image is too small.
+    """
+    square = faces.central_square(pixels)
+    faces.check_side(len(square), size)
+    return Face(faces.resize(square, size), faces.resize(square, max(size, VIEW_SIZE)))
+
+
+def problem(found: Segmentation, face: np.ndarray, head: np.ndarray, profile: Profile) -> str:
+    """Why a segmented image leaves the study; empty where it stays."""
+    if not found.faces:
+        return "no face found"
+    if face.mean() < profile.smallest_face:
+        return f"face covers {100 * face.mean():.1f} % of the image, under {100 * profile.smallest_face:g} %"
+    if head.mean() < SMALLEST_HEAD:
+        return "no person found around the face"
+    return ""
+
+
+def blur_face(
+    sharp: np.ndarray, face: np.ndarray, head: np.ndarray, image_id: str, profile: Profile
+) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """The blurred pictures of one face by dataset name, and the lengths and angles of its two blurs.
+
+    Both datasets of a pair get the same kernel and the same noise. Pasted parts are left out where
+    `derived(profile)`: they follow from the fully blurred picture and the mask.
+    """
+    masks = {"face": face, "head": head}
+    pictures, drawn = {}, {}
+    for number, (whole, part, region) in BLURS.items():
+        length, angle = draw_motion(profile.seed, number, image_id, len(sharp), profile.blur_length)
+        drawn |= {f"length_{number}": length, f"angle_{number}": angle}
+        kernel = linear_motion_kernel(length, angle)
+        pictures[whole] = blur.convolve(sharp, kernel, profile.blur_gamma)
+        if not derived(profile):
+            local = blur.composite(sharp, kernel, masks[region], profile.composite, profile.blur_gamma)
+            pictures[part] = local
+        if profile.noise:
+            generator = generator_for(profile.seed, f"noise {number}", image_id)
+            field = blur.noise_field(sharp.shape, profile.noise, generator)
+            for name in (whole, part):
+                pictures[name] = blur.add_noise(pictures[name], field)
+    return pictures, drawn
+
+
+def derived(profile: Profile) -> bool:
+    """True where SB1SD and SB2SM are composed on reading from SFB1, SFB2, the sharp faces and the masks.
+
+    It halves what a dataset takes on disk.
+    """
+    return profile.composite == "paste" and not profile.noise
+
+
+def longest_kernel(profile: Profile) -> int:
+    """Side of the square, odd, that holds every kernel of the profile."""
+    longest = profile.blur_length[1] * profile.image_size
+    return max(len(linear_motion_kernel(longest, angle)) for angle in (0.0, 90.0))
