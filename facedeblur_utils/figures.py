@@ -15,7 +15,7 @@ from facedeblur_utils.tables import record_caption, write_text
 COLUMN = 3.35  # inches: one column of a two-column page
 WIDE = 6.3  # inches: the text width of an A4 thesis
 # Okabe and Ito's colours, neighbours differ as greys too; so do line styles and markers.
-COLOURS = ("#0072B2", "#E69F00", "#000000", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#888888")
+COLOURS = ("#0072B2", "#E69F00", "#000000", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#444444")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (6, 3)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 DIVERGING = "PuOr"  # safe for colour-blind readers; each end also darkens in grey print
