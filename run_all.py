@@ -5,46 +5,74 @@ import os
 import sys
 from pathlib import Path
 
-from facedeblur_utils import pipeline, scheduler
+from facedeblur_utils import pipeline, scheduler, summary
 from facedeblur_utils.console import Console
-from facedeblur_utils.errors import StudyError
+from facedeblur_utils.errors import StudyError, UsageError
+from facedeblur_utils.manifest import Manifest, only_one
 from facedeblur_utils.paths import run_paths
 from facedeblur_utils.profiles import load_profile, parse_overrides
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Run the study's notebooks and make its tables and figures.")
+    parser = argparse.ArgumentParser(
+        description="Run the study's notebooks, which make its tables and figures; skip what is up to date.",
+        epilog="STAGE is a stage of --list, a notebook's number (05) or a training run (GSFB2)."
+        " Exit codes: 0 done, 1 a stage failed, 2 bad usage, 3 --verify found differences.",
+    )
     add = parser.add_argument
     add("--profile", default="sample", help="name of a profile, or path of a YAML file (default: sample)")
-    add("--list", action="store_true", help="show the stages and run nothing")
-    add("--only", action="append", default=[], metavar="STAGE", help="run this stage alone; may be repeated")
-    add("--from", dest="first", metavar="STAGE", help="run this stage and all after it")
+    add("--list", action="store_true", help="show the stages with their state, run nothing")
+    add("--dry-run", action="store_true", help="show what would run and why, run nothing")
+    add("--only", action="append", default=[], metavar="STAGE", help="this stage alone; may be repeated")
+    add("--from", dest="first", metavar="STAGE", help="this stage and all after it")
+    add("--until", dest="last", metavar="STAGE", help="this stage and all before it")
+    add("--force", action="store_true", help="run also what is up to date (finished training stays)")
+    add("--jobs", type=int, default=1, metavar="N", help="stages side by side, each with a GPU of its own")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="change one value of the profile")
     add("--output", default="", metavar="FOLDER", help="where runs/ and figures/ are written")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--quiet", action="store_true", help="only what was made, and errors")
+    how.add_argument("--json", action="store_true", help="one JSON object a line, for programs")
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
     asked = arguments(argv)
-    console = Console()
+    console = Console("quiet" if asked.quiet else "json" if asked.json else "normal")
     try:
-        overrides = parse_overrides(asked.set)
-        profile = load_profile(asked.profile, overrides)
-        paths = run_paths(profile.name, asked.output)
-        # Notebooks run in their own folder, so a relative path would mean another place there.
-        source = asked.profile if not Path(asked.profile).suffix else os.path.abspath(asked.profile)
-        output = os.path.abspath(os.path.expanduser(asked.output)) if asked.output else ""
-        parameters = {"PROFILE": source, "OVERRIDES": overrides, "OUTPUT": output}
-        chain = pipeline.stages(profile, paths, parameters)
-        chosen = pipeline.select(chain, asked.only, asked.first)
-        if asked.list:
-            for stage in chosen:
-                console.say(f"{stage.name:<30} {stage.notebook.name}", event="stage", stage=stage.name)
-            return 0
-        return scheduler.run(chosen, paths, console)
+        return carry_out(asked, console)
     except StudyError as error:
         console.fail(f"error: {error}")
         return error.exit_code
+
+
+def carry_out(asked: argparse.Namespace, console: Console) -> int:
+    plan = make_plan(asked)
+    if asked.list or asked.dry_run:
+        summary.show_states(plan, Manifest(plan.paths), console, only_running=asked.dry_run)
+        return 0
+    with only_one(plan.paths):
+        manifest = Manifest(plan.paths)
+        manifest.describe(plan.profile)
+        result = scheduler.run(plan, manifest, console)
+        if not result.exit_code:
+            summary.sum_up(plan, result, console)
+        return result.exit_code
+
+
+def make_plan(asked: argparse.Namespace) -> scheduler.Plan:
+    if asked.jobs < 1:
+        raise UsageError(f"--jobs must be at least 1, got {asked.jobs}")
+    overrides = parse_overrides(asked.set)
+    profile = load_profile(asked.profile, overrides)
+    paths = run_paths(profile.name, asked.output)
+    # Notebooks run in their own folder, so a relative path would mean another place there.
+    source = os.path.abspath(asked.profile) if Path(asked.profile).suffix else asked.profile
+    output = str(paths.base) if asked.output else ""
+    parameters = {"PROFILE": source, "OVERRIDES": overrides, "OUTPUT": output}
+    chain = pipeline.stages(profile, paths, parameters)
+    chosen = pipeline.select(chain, asked.only, asked.first, asked.last)
+    return scheduler.Plan(chain, chosen, profile, paths, asked.force, asked.jobs)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ A stage has succeeded when its notebook ran through all its cells and its declar
 papermill's exit alone is not believed.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -12,7 +13,6 @@ import sys
 import tempfile
 import threading
 import time
-import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,20 +21,33 @@ from facedeblur_utils.console import Console
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.pipeline import Stage
 from facedeblur_utils.progress import duration
+from facedeblur_utils.tables import write_text
 
 SAMPLE_SECONDS = 0.5  # between looks at the memory
-RUN_ID = "FACEDEBLUR_RUN_ID"  # what exports note as their origin
+STAGE, RUN_ID = "FACEDEBLUR_STAGE", "FACEDEBLUR_RUN_ID"  # what exports note as their origin
 ONE_LINE = ("StudyError", "UsageError")  # errors that need no traceback
 
 
 class Interruption:
-    """Set once by a signal; running stages look at it and end."""
+    """Set once by a signal; running stages look at it and end. A file, so that other machines see it too."""
 
-    def __init__(self):
-        self.reason = ""
+    def __init__(self, file: Path):
+        self.file = file
+        self.clear()
+
+    @property
+    def reason(self) -> str:
+        try:
+            return self.file.read_text(encoding="utf-8")
+        except OSError:
+            return ""
 
     def set(self, reason: str) -> None:
-        self.reason = self.reason or reason
+        if not self.reason:
+            write_text(self.file, reason)
+
+    def clear(self) -> None:
+        self.file.unlink(missing_ok=True)
 
 
 @dataclass
@@ -60,7 +73,6 @@ def run_stage(
     console: Console,
     interruption: Interruption,
     *,
-    run_id: str = "",
     variables: dict | None = None,
     prefix: bool = False,
 ) -> Outcome:
@@ -71,11 +83,14 @@ def run_stage(
     copy.unlink(missing_ok=True)
     before = {path: _written(path) for path in stage.outputs}
     kills = processes.out_of_memory_kills()
-    scratch, mark = Path(tempfile.mkdtemp(prefix="facedeblur_")), uuid.uuid4().hex
+    scratch = Path(tempfile.mkdtemp(prefix="facedeblur_"))
+    # The same for every run of this stage in this folder: leftovers of a killed run are found and ended.
+    mark = hashlib.sha256(f"{paths.run}\n{stage.name}".encode()).hexdigest()
+    processes.end(mark)
     begin = time.monotonic()
     try:
         status_file = scratch / "status.json"
-        environment = _environment(scratch) | {processes.MARK: mark, RUN_ID: run_id} | (variables or {})
+        environment = _environment(scratch) | {processes.MARK: mark} | (variables or {})
         child = _start(stage, copy, status_file, scratch, environment)
         reader = threading.Thread(target=_pass_on, args=[child.stdout, stage.name, log, console, prefix])
         reader.start()

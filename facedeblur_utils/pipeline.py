@@ -1,7 +1,7 @@
 """The study as a graph: which notebook runs with which parameters, what it reads and what it makes."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from facedeblur_utils.errors import UsageError
@@ -22,11 +22,19 @@ FIGURES = {
     "06": [f"fig_5_{number:02d}" for number in range(13, 19)],
 }
 HOUR = 3600.0
+EPOCH_KEYS = frozenset({"epochs", "checkpoint_epoch", "mixed_epochs", "short_mixed_epochs"})
+TRAINING_KEYS = EPOCH_KEYS | {
+    *("batch_size", "precision", "seeds", "gan_norm"),
+    *("autoencoder_width", "autoencoder_rate", "gan_width", "gan_rate"),
+}
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One run of one notebook: `outputs` are rewritten each time, `kept` may be found finished and left."""
+    """One run of one notebook: `outputs` are rewritten each time, `kept` may be found finished and left.
+
+    A stage depends on its notebook's code, the modules it imports, inputs, parameters and versions.
+    """
 
     name: str
     notebook: Path
@@ -35,6 +43,10 @@ class Stage:
     outputs: tuple[Path, ...] = ()
     kept: tuple[Path, ...] = ()
     time_limit: float = 24 * HOUR  # seconds
+    settings: dict = field(default_factory=dict)  # what the stage depends on beyond the profile's values
+    ignores: frozenset[str] = frozenset()  # keys of the profile that it can't depend on
+    core: str = ""  # the module that `kept` files depend on; the notebook only shows them
+    renew: tuple[Path, ...] = ()  # set aside when `kept` files must be made anew instead of gone on with
 
     @property
     def made(self) -> tuple[Path, ...]:
@@ -55,7 +67,7 @@ class Declaration:
     paths: RunPaths
     parameters: dict = field(default_factory=dict)  # PROFILE, OVERRIDES, OUTPUT
 
-    def stage(self, stem: str, inputs: Iterable[Path], *, outputs=(), kept=(), run: str = "") -> Stage:
+    def stage(self, stem: str, inputs: Iterable[Path], *, outputs=(), run: str = "", **rest) -> Stage:
         number = stem.partition("_")[0]
         exported = [
             self.paths.tables / f"{name}.{kind}"
@@ -73,7 +85,7 @@ class Declaration:
             parameters=self.parameters | ({"RUNS": [run]} if run else {}),
             inputs=tuple(inputs),
             outputs=(*outputs, *exported),
-            kept=tuple(kept),
+            **rest,
         )
 
 
@@ -95,13 +107,29 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
     runs = training_runs(profile)
     trained = {name: checkpoint_files(run, paths) for name, run in runs.items()}
     chain = [
-        declare.stage("01_literature_tables", literature),
-        declare.stage("02_dataset_creation", weights, kept=data),
+        declare.stage("01_literature_tables", literature, ignores=TRAINING_KEYS),
+        declare.stage(
+            "02_dataset_creation",
+            weights,
+            kept=data,
+            ignores=TRAINING_KEYS,
+            core="facedeblur_utils.dataset_build",
+            renew=(paths.data / "dataset.json",),
+        ),
     ]
     for name, run in runs.items():
-        stem = "03_train_autoencoder" if run.network == "autoencoder" else "04_train_gan"
-        earlier = trained[run.starts_from] if run.starts_from else ()
-        chain.append(declare.stage(stem, (*data, *earlier), kept=trained[name], run=name))
+        other = "gan" if run.network == "autoencoder" else "autoencoder"
+        stage = declare.stage(
+            "03_train_autoencoder" if run.network == "autoencoder" else "04_train_gan",
+            (*data, *(trained[run.starts_from] if run.starts_from else ())),
+            kept=trained[name],
+            run=name,
+            settings={"run": asdict(run)},
+            ignores=EPOCH_KEYS | {key for key in TRAINING_KEYS if key.startswith(other)},
+            core="facedeblur_utils.training",
+            renew=(paths.checkpoints / name,),
+        )
+        chain.append(stage)
     weights_made = tuple(path for files in trained.values() for path in files)
     chain.append(declare.stage("05_evaluation", (*data, *weights_made), outputs=[paths.scores]))
     chain.append(declare.stage("06_epoch_ablation", (*data, *weights_made, paths.scores)))

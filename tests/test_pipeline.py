@@ -11,6 +11,7 @@ import pytest
 from facedeblur_utils import pipeline, scheduler
 from facedeblur_utils.console import Console
 from facedeblur_utils.errors import UsageError
+from facedeblur_utils.manifest import Manifest
 from facedeblur_utils.notebook_files import check_parameters
 from facedeblur_utils.paths import ROOT, RunPaths
 from facedeblur_utils.profiles import load_profile
@@ -31,8 +32,10 @@ def stage(tmp_path: Path, *cells: str, makes: str = "made.txt", **rest) -> pipel
 
 
 def run(tmp_path, capsys, *stages):
-    code = scheduler.run(list(stages), RunPaths("test", tmp_path), Console())
-    return code, capsys.readouterr()
+    paths = RunPaths("test", tmp_path)
+    plan = scheduler.Plan(list(stages), list(stages), load_profile("smoke"), paths)
+    result = scheduler.run(plan, Manifest(paths), Console())
+    return result.exit_code, capsys.readouterr()
 
 
 WRITE = "from pathlib import Path\nPath(OUTPUT).write_text(PROFILE)"
@@ -82,7 +85,7 @@ def test_a_run_says_what_it_made_and_passes_lines_on(tmp_path, capsys):
     assert (tmp_path / "made.txt").read_text() == "smoke"  # the parameters arrived
     assert "half way there" in said.out
     assert "half way there" in (tmp_path / "runs/test/logs/book.log").read_text()
-    assert "Made 0 tables" in said.out and "peak memory" in said.out
+    assert "book took" in said.out and "GiB" in said.out
     copy = nbformat.read(tmp_path / "runs/test/notebooks/book.ipynb", as_version=4)
     assert copy.cells[-1].execution_count
 
@@ -112,7 +115,7 @@ def test_a_failure_is_reported_with_notebook_cell_and_reason(tmp_path, capsys, c
     assert code == 1
     assert said_by_us in said.err
     assert str(tmp_path / "book.ipynb") in said.err
-    assert "Made" not in said.out
+    assert "took" not in said.out
     if cell != "pass":
         assert "cell [4]" in said.err  # parameters, injected parameters, print, this one
         assert "Traceback" not in said.err or "ZeroDivision" in said.err
