@@ -15,6 +15,7 @@ from facedeblur_utils import (
     dataset_chunks,
     dataset_images,
     faces,
+    input_scores,
     kernels,
     mask_cache,
     segmentation,
@@ -26,7 +27,14 @@ from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.tables import write_text
 
-CODE = (blur, dataset_images, faces, kernels, segmentation)  # a change in these makes other data
+CODE = (
+    blur,
+    dataset_images,
+    faces,
+    input_scores,
+    kernels,
+    segmentation,
+)  # a change in these makes other data
 PROFILE_KEYS = (
     "image_size", "source", "first_number", "align", "limit", "split", "smallest_face", "blur_length",
     "blur_gamma", "noise", "composite", "seed",

@@ -122,7 +122,7 @@ def _blur(face: dataset_images.Face | None, facts: dict, found, profile: Profile
     if facts["reason"]:
         return {}, facts
     pictures, drawn = dataset_images.blur_face(face.sharp, oval, head, facts["image_id"], profile)
-    facts |= drawn
+    facts |= drawn | dataset_images.input_scores(face.sharp, pictures, oval, head)
     rows = {"faces": face.sharp, **pictures}
     rows |= {"masks_face": np.packbits(oval), "masks_head": np.packbits(head)}
     side = dataset_images.longest_kernel(profile)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facedeblur_utils import blur, faces
+from facedeblur_utils.input_scores import SharpFace, region_masks
 from facedeblur_utils.kernels import draw_motion, generator_for, linear_motion_kernel
 from facedeblur_utils.mask_cache import Segmentation
 from facedeblur_utils.profiles import Profile
@@ -67,6 +68,22 @@ def blur_face(
             for name in (whole, part):
                 pictures[name] = blur.add_noise(pictures[name], field)
     return pictures, drawn
+
+
+def input_scores(
+    sharp: np.ndarray, pictures: dict[str, np.ndarray], face: np.ndarray, head: np.ndarray
+) -> dict[str, float]:
+    """`<dataset>_psnr_<region>` and `<dataset>_ssim_<region>` of the blurred pictures of one face."""
+    masks = {"face": face, "head": head}
+    scorer, scores = SharpFace(sharp), {}
+    for whole, part, region in BLURS.values():
+        regions = region_masks(face, head, masks[region])
+        local = pictures.get(part)
+        if local is None:
+            local = blur.paste(sharp, pictures[whole], masks[region])
+        for name, picture in ((whole, pictures[whole]), (part, local)):
+            scores |= {f"{name}_{key}": value for key, value in scorer.scores(picture, regions).items()}
+    return scores
 
 
 def derived(profile: Profile) -> bool:

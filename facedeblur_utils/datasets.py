@@ -17,7 +17,7 @@ from facedeblur_utils.faces import SPLITS
 from facedeblur_utils.kernels import linear_motion_kernel
 from facedeblur_utils.paths import RunPaths
 
-__all__ = ["FacePairs", "build", "facts", "image_table", "open_pairs", "quality_table"]
+__all__ = ["FacePairs", "build", "facts", "image_table", "input_scores", "open_pairs", "quality_table"]
 
 
 class FacePairs:
@@ -139,6 +139,15 @@ def facts(paths: RunPaths) -> dict:
 def image_table(paths: RunPaths) -> pd.DataFrame:
     """One row per image in the datasets: id, part, lengths, angles, coverage, source hash."""
     return _table(paths, "images.csv")
+
+
+def input_scores(paths: RunPaths) -> pd.DataFrame:
+    """PSNR and SSIM of the blurred inputs: columns `image_id, split, dataset, region, metric, value`."""
+    wide = image_table(paths)
+    columns = [name for name in wide if "_psnr_" in name or "_ssim_" in name]
+    long = wide.melt(["image_id", "split"], columns, "score")
+    long[["dataset", "metric", "region"]] = long["score"].str.split("_", expand=True)
+    return long[["image_id", "split", "dataset", "region", "metric", "value"]]
 
 
 def quality_table(paths: RunPaths) -> pd.DataFrame:

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+
 from facedeblur_utils import assets
 from facedeblur_utils.errors import StudyError
+from facedeblur_utils.faces import ImageProblem, decode
 from facedeblur_utils.profiles import Profile
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
@@ -126,3 +129,11 @@ def read_identities(path: str) -> dict[str, str]:
             raise StudyError(f"identity file {file}, line {number}: expected 'file person', got '{line}'")
         people[PurePosixPath(fields[0]).stem] = fields[1]
     return people
+
+
+def picture(source: Source, item: Item) -> np.ndarray | None:
+    """The decoded image, uint8 RGB (H, W, 3), or None where it can't be decoded."""
+    try:
+        return decode(source.read(item))
+    except (ImageProblem, OSError):
+        return None
