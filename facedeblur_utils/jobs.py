@@ -1,0 +1,231 @@
+"""One training run in progress: its networks, optimisers and data, opened, resumed and saved."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from facedeblur_utils import checkpoints, datasets, precision, vgg
+from facedeblur_utils.batches import Batch, Batches
+from facedeblur_utils.errors import StudyError
+from facedeblur_utils.experiments import Run
+from facedeblur_utils.paths import RunPaths
+from facedeblur_utils.profiles import Profile
+from facedeblur_utils.run_config import disk_needed, facts_of, identity_of, seeded_nets
+from facedeblur_utils.validation import Validation
+
+
+@dataclass
+class Job:
+    """What the training loops work on. `epoch` counts the finished epochs, `history` has a row for each."""
+
+    run: Run
+    profile: Profile
+    folder: Path
+    seed: int  # of initial weights, shuffles and flips
+    accelerator: object
+    precision: str
+    nets: dict[str, nn.Module]
+    optimizers: dict[str, torch.optim.Optimizer]
+    identity: dict
+    pairs: dict  # training pairs by dataset
+    validation: Validation
+    perceptual: vgg.Features | None = None
+    epoch: int = 0
+    history: list[dict] = field(default_factory=list)
+    resident: dict[str, Batches] = field(default_factory=dict)
+    features: dict[str, Tensor | None] = field(default_factory=dict)
+
+    @property
+    def restorer(self) -> nn.Module:
+        """The network that deblurs, without wrappers."""
+        return self.accelerator.unwrap_model(next(iter(self.nets.values())))
+
+    def dataset_at(self, epoch: int) -> str:
+        """Dataset that `epoch` (from 1) trains on."""
+        for name, epochs in self.run.schedule:
+            if epoch <= epochs:
+                return name
+            epoch -= epochs
+        raise ValueError(f"run {self.run.name} has no epoch {epoch}")
+
+    def batches(self, dataset: str) -> Batches:
+        """The dataset's batches; the one before it is let go, so that one at a time is in memory."""
+        if dataset not in self.resident:
+            self.resident = {
+                dataset: Batches(self.pairs[dataset], self.profile.batch_size, self.accelerator.device)
+            }
+        return self.resident[dataset]
+
+    def epoch_batches(self, dataset: str, epoch: int) -> Iterator[Batch]:
+        """This process's share of the batches of `epoch`."""
+        return self.batches(dataset).epoch(
+            self.seed, epoch, self.accelerator.process_index, self.accelerator.num_processes
+        )
+
+    def target_features(self, dataset: str, batch: Batch) -> Tensor | None:
+        """VGG19's features of the batch's sharp images where they are kept, else None."""
+        if dataset not in self.features:
+            few = self.run.epochs <= 2  # no more often than once as it is and once mirrored
+            self.features = {
+                dataset: None if few else vgg.features_of_targets(self.perceptual, self.batches(dataset))
+            }
+        table = self.features[dataset]
+        return None if table is None else table[batch.flips.long(), batch.indices].permute(0, 3, 1, 2)
+
+    def state(self) -> dict:
+        """Everything that the next epoch depends on, as tensors and plain values."""
+        unwrap = self.accelerator.unwrap_model
+        scaler = self.accelerator.scaler
+        return {
+            "identity": json.dumps(self.identity),
+            "epoch": self.epoch,
+            "history": self.history,
+            "nets": {name: unwrap(net).state_dict() for name, net in self.nets.items()},
+            "optimizers": {name: opt.state_dict() for name, opt in self.optimizers.items()},
+            "scaler": scaler.state_dict() if scaler else None,
+            "rng": torch.get_rng_state(),
+        }
+
+    def restore(self, state: dict) -> None:
+        """Go on from `state`."""
+        for name, net in self.nets.items():
+            self.accelerator.unwrap_model(net).load_state_dict(state["nets"][name])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        if self.accelerator.scaler and state["scaler"]:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        torch.set_rng_state(state["rng"])
+        self.epoch, self.history = state["epoch"], list(state["history"])
+
+    def save(self, row: dict) -> None:
+        """Take `row` into the history and put the epoch's checkpoint on disk."""
+        own = [r["val_psnr"] for r in self.history if r["epoch"] > first_epoch(self.run)]
+        best = not own or row["val_psnr"] > max(own)
+        self.epoch = row["epoch"]
+        self.history.append(row)
+        if not self.accelerator.is_main_process:
+            return
+        # Weights first: dying in between repeats the epoch and writes the same weights again.
+        names = ["last"] + ["best"] * best + [self.epoch] * (self.epoch in self.run.milestones)
+        for name in names:
+            checkpoints.save_weights(checkpoints.weights_file(self.folder, name), self.restorer)
+        passed_on = self.epoch in self.run.milestones and self.epoch < self.run.epochs
+        checkpoints.save_state(self.folder, self.state(), milestone=passed_on)
+        self.write_history()
+
+    def write_history(self) -> None:
+        text = self.frame().to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        checkpoints.write_bytes(self.folder / checkpoints.HISTORY, text.encode())
+
+    def frame(self) -> pd.DataFrame:
+        return pd.DataFrame(self.history)
+
+
+def first_epoch(run: Run) -> int:
+    """The last epoch that `run` takes over from the run that it starts from; 0 for most."""
+    return run.schedule[0][1] if run.starts_from else 0
+
+
+def open_job(run: Run, profile: Profile, paths: RunPaths, seed: int = 1) -> Job | list[dict]:
+    """Set up `run`, resumed from its checkpoint where it has one; a finished run gives its history alone.
+
+    Raises StudyError where the data is missing, the checkpoint is of another configuration or dataset, the
+    run that it starts from has not been trained, or the disk can't hold the checkpoints.
+    """
+    folder = checkpoints.folder_of(paths, run.name, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    names = list(dict(run.schedule))
+    pairs = {name: datasets.open_pairs(paths, name, "train") for name in names}
+    number = profile.seed + seed - 1
+    identity = identity_of(run, profile, number, pairs)
+    state = checkpoints.load_state(folder)
+    if state:
+        checkpoints.refuse_other(folder, identity, json.loads(state["identity"]))
+        if state["epoch"] == run.epochs:
+            return state["history"]
+
+    kind, why = precision.choose(profile.precision)
+    accelerator = precision.engine(kind)
+    perceptual = _perceptual(run, folder, accelerator, kind)
+    check = [datasets.open_pairs(paths, name, "val") for name in names]
+    nets, optimizers = seeded_nets(run, profile, number)
+    facts = facts_of(run, profile, nets, optimizers) | {
+        "precision": kind,
+        "precision_reason": why,
+        "device": str(accelerator.device),
+        "processes": accelerator.num_processes,
+        "vgg": perceptual.kind if perceptual else None,
+    }
+    job = Job(
+        run=run,
+        profile=profile,
+        folder=folder,
+        seed=number,
+        accelerator=accelerator,
+        precision=kind,
+        nets={name: accelerator.prepare(net) for name, net in nets.items()},
+        optimizers={name: accelerator.prepare(optimizer) for name, optimizer in optimizers.items()},
+        identity=identity,
+        pairs=pairs,
+        validation=Validation(check, accelerator.device),
+        perceptual=perceptual,
+    )
+    if state:
+        job.restore(state)
+    else:
+        checkpoints.refuse_full_disk(folder, disk_needed(run, profile))
+        if run.starts_from:
+            _take_over(job, paths, seed)
+    if accelerator.is_main_process:
+        checkpoints.write_config(folder, {**identity, **facts})
+    return job
+
+
+def _take_over(job: Job, paths: RunPaths, seed: int) -> None:
+    """Start from the other run's state at the end of the first part, its optimisers too."""
+    parent = checkpoints.folder_of(paths, job.run.starts_from, seed)
+    epoch = first_epoch(job.run)
+    path = checkpoints.state_file(parent, epoch)
+    if not path.exists():
+        raise StudyError(
+            f"run {job.run.name} starts from {job.run.starts_from} at epoch {epoch}, and {path} is missing; "
+            f"train {job.run.starts_from} first (notebook 04)"
+        )
+    state = checkpoints.read_state(path)
+    inherited = json.loads(state["identity"])
+    part = ("run", "schedule", "milestones", "starts_from", "datasets")
+    same = {key: value for key, value in job.identity.items() if key not in part}
+    checkpoints.refuse_other(parent, same, {k: v for k, v in inherited.items() if k not in part})
+    first = job.run.schedule[0][0]
+    checkpoints.refuse_other(
+        parent, {first: job.identity["datasets"][first]}, {first: inherited["datasets"].get(first)}
+    )
+    job.restore(state)
+
+
+def _perceptual(run: Run, folder: Path, accelerator, kind: str) -> vgg.Features | None:
+    """VGG19 for Eq. 4, with the same weights as the other autoencoders of this profile."""
+    if run.network != "autoencoder":
+        return None
+    used = {
+        json.loads(path.read_text(encoding="utf-8")).get("vgg")
+        for path in folder.parent.glob(f"A*/{checkpoints.CONFIG}")
+    }
+    if vgg.RANDOM in used:
+        weights = vgg.RANDOM
+        line = (
+            "VGG19 WITHOUT ImageNet weights, as in the other autoencoders here (random, seed "
+            f"{vgg.RANDOM_SEED}); delete {folder.parent} to train all of them anew"
+        )
+    else:
+        weights, line = vgg.available_kind()
+        if vgg.IMAGENET in used and weights != vgg.IMAGENET:
+            raise StudyError(f"the other autoencoders here have ImageNet weights in their loss; now: {line}")
+    accelerator.print(line)
+    dtype = precision.DTYPES[kind]
+    return vgg.Features(weights, dtype).to(accelerator.device)

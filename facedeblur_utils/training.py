@@ -1,0 +1,124 @@
+"""Trains the study's networks: the two loops, resumed by themselves after any interruption."""
+
+import time
+
+import pandas as pd
+import torch
+from torch import nn
+
+from facedeblur_utils import checkpoints, losses
+from facedeblur_utils.epoch_log import EpochLog
+from facedeblur_utils.experiments import Run
+from facedeblur_utils.jobs import Job, open_job
+from facedeblur_utils.paths import RunPaths
+from facedeblur_utils.profiles import Profile
+from facedeblur_utils.progress import Progress
+from facedeblur_utils.run_config import build_nets
+
+
+def train(run: Run, profile: Profile, paths: RunPaths) -> pd.DataFrame:
+    """Train `run` and return its history, one row per epoch; with several seeds a column `seed` tells them.
+
+    Goes on from the run's checkpoint where there is one; a finished run returns at once. At most the epoch
+    in progress is lost whenever the process dies. Raises StudyError (one line) for missing data, a
+    checkpoint of another configuration, a loss that is not finite, and a full disk.
+    """
+    histories = []
+    for seed in range(1, profile.seeds + 1):
+        job = open_job(run, profile, paths, seed)
+        if isinstance(job, Job):
+            _train(job)
+            history = job.frame()
+        else:
+            print(f"{run.name}: already trained ({run.epochs} epochs)", flush=True)
+            history = pd.DataFrame(job)
+        if profile.seeds > 1:
+            history.insert(0, "seed", seed)
+        histories.append(history)
+    return pd.concat(histories, ignore_index=True)
+
+
+def _train(job: Job) -> None:
+    run, say = job.run, job.accelerator.print
+    start = f"goes on after epoch {job.epoch} of {run.epochs}" if job.epoch else f"{run.epochs} epochs"
+    say(f"{run.name}: {start}, {job.precision} on {job.accelerator.device}, seed {job.seed}")
+    one_epoch = {"autoencoder": autoencoder_epoch, "gan": gan_epoch}[run.network]
+    left = [job.dataset_at(epoch) for epoch in range(job.epoch + 1, run.epochs + 1)]
+    total = sum(job.batches(name).steps * job.batches(name).batch_size for name in left)
+    progress = Progress(total, run.name)
+    for epoch in range(job.epoch + 1, run.epochs + 1):
+        began = time.perf_counter()
+        dataset = job.dataset_at(epoch)
+        row = {"epoch": epoch, "dataset": dataset}
+        log = EpochLog(
+            job.accelerator, progress, f"{run.name}, epoch {epoch}", job.batches(dataset).batch_size
+        )
+        row |= one_epoch(job, dataset, epoch, log)
+        row |= job.validation(job.restorer)
+        row["overhead_seconds"] = time.perf_counter() - began - row["seconds"]
+        job.save(row)
+    progress.finish(f"validation PSNR {row['val_psnr']:.2f} dB, SSIM {row['val_ssim']:.4f}")
+
+
+def autoencoder_epoch(job: Job, dataset: str, epoch: int, log: EpochLog) -> dict[str, float]:
+    """One epoch of Eq. 4; returns the epoch's means."""
+    net, optimizer = job.nets["autoencoder"], job.optimizers["autoencoder"]
+    for batch in job.epoch_batches(dataset, epoch):
+        output = net(batch.blurred)
+        features = job.target_features(dataset, batch)
+        terms = losses.autoencoder_terms(output, batch.sharp, job.perceptual, features)
+        loss = losses.weighted_sum(terms, losses.AUTOENCODER_WEIGHTS)
+        optimizer.zero_grad()
+        job.accelerator.backward(loss)
+        log.gradients("grad_norm", net, optimizer)
+        optimizer.step()
+        log.step({"loss": loss, **terms})
+    return log.means()
+
+
+def gan_epoch(job: Job, dataset: str, epoch: int, log: EpochLog) -> dict[str, float]:
+    """One epoch of Eq. 5: per batch one step of the discriminator, then one of the generator."""
+    generator, discriminator = job.nets["generator"], job.nets["discriminator"]
+    g_optimizer, d_optimizer = job.optimizers["generator"], job.optimizers["discriminator"]
+    judge = job.accelerator.unwrap_model(discriminator)
+    for batch in job.epoch_batches(dataset, epoch):
+        fake = generator(batch.blurred)
+
+        real_logits, fake_logits = discriminator(batch.sharp), discriminator(fake.detach())
+        d_loss = losses.discriminator_loss(real_logits, fake_logits)
+        d_optimizer.zero_grad()
+        job.accelerator.backward(d_loss)
+        log.gradients("d_grad_norm", discriminator, d_optimizer)
+        d_optimizer.step()
+
+        # The generator's gradient flows through the discriminator, whose own weights need none here.
+        judge.requires_grad_(False)
+        terms = losses.generator_terms(fake, batch.sharp, judge(fake))
+        judge.requires_grad_(True)
+        loss = losses.weighted_sum(terms, losses.GENERATOR_WEIGHTS)
+        g_optimizer.zero_grad()
+        job.accelerator.backward(loss)
+        log.gradients("g_grad_norm", generator, g_optimizer)
+        g_optimizer.step()
+
+        answers = {"d_real": real_logits.sigmoid().mean(), "d_fake": fake_logits.sigmoid().mean()}
+        log.step({"loss": loss, **terms, "d_loss": d_loss, **answers})
+    return log.means()
+
+
+def load_network(paths: RunPaths, run_name: str, epoch: int | str = "last", seed: int = 1) -> nn.Module:
+    """The trained network of `run_name`, in eval mode, fp32, on the CPU.
+
+    `epoch` is a milestone's number, "last", or "best" (by validation PSNR). Raises StudyError where it has
+    not been trained.
+    """
+    folder = checkpoints.folder_of(paths, run_name, seed)
+    config = checkpoints.read_config(folder)
+    net = next(iter(build_nets(config["network"], config["width"], config["norm"]).values()))
+    checkpoints.load_weights(checkpoints.weights_file(folder, epoch), net)
+    return net.to(memory_format=torch.channels_last).eval()
+
+
+def run_facts(paths: RunPaths, run_name: str, seed: int = 1) -> dict:
+    """Configuration and facts of a run as it really trained (its config.json)."""
+    return checkpoints.read_config(checkpoints.folder_of(paths, run_name, seed))

@@ -1,0 +1,36 @@
+"""A made-up stand-in for `datasets.FacePairs`, so that training is tested without building datasets."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from facedeblur_utils import datasets
+
+
+class FakePairs:
+    """Smooth random images; the blurred one is the sharp one averaged over neighbouring columns."""
+
+    def __init__(self, name: str, split: str, count: int, size: int):
+        self.name, self.split, self.size = name, split, size
+        rng = np.random.default_rng([len(name), ord(name[-1]), ord(name[1]), len(split), count])
+        coarse = rng.integers(0, 256, (count, size // 4, size // 4, 3))
+        self.sharp = coarse.repeat(4, axis=1).repeat(4, axis=2).astype(np.uint8)
+        rolled = [np.roll(self.sharp, shift, axis=2).astype(float) for shift in (-2, -1, 0, 1, 2)]
+        self.blurred = np.mean(rolled, axis=0).astype(np.uint8)
+        self.image_ids = [f"{split}{i:04d}" for i in range(count)]
+        self.fingerprint = hashlib.sha256(self.blurred.tobytes()).hexdigest()
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def batch(self, indices):
+        return self.blurred[indices], self.sharp[indices]
+
+
+def use_fakes(monkeypatch: pytest.MonkeyPatch, train: int = 12, val: int = 4, size: int = 32) -> None:
+    """Make `datasets.open_pairs` give fakes."""
+    counts = {"train": train, "val": val}
+    monkeypatch.setattr(
+        datasets, "open_pairs", lambda paths, name, split: FakePairs(name, split, counts[split], size)
+    )

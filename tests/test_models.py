@@ -1,0 +1,70 @@
+"""Networks: shapes, sizes, parameter counts by hand, and what section 4.4 says about their layers."""
+
+import pytest
+import torch
+from torch import nn
+
+from facedeblur_utils.models import Autoencoder, Discriminator, Generator, count_parameters, multiply_adds
+
+
+@pytest.mark.parametrize("size", [(32, 32), (48, 32), (37, 45)])
+@pytest.mark.parametrize("net", [Autoencoder(4), Generator(4, blocks=2), Generator(4, 1, "instance")])
+def test_images_keep_their_size(net, size):
+    assert net(torch.rand(2, 3, *size)).shape == (2, 3, *size)
+
+
+def test_autoencoder_parameters_by_hand():
+    encoder = sum(9 * i * o + o for i, o in ((3, 4), (4, 8), (8, 16), (16, 32)))
+    decoder = sum(16 * i * o + o for i, o in ((32, 16), (16, 8), (8, 4), (4, 3)))
+    assert count_parameters(Autoencoder(4)) == encoder + decoder
+
+
+def test_generator_has_nine_blocks_of_two_convolutions():
+    w = 4
+    blocks = 9 * 2 * (9 * (4 * w) ** 2 + 4 * w)
+    ends = 49 * 3 * w + w + 49 * w * 3 + 3
+    strided = 9 * (w * 2 * w + 2 * w * 4 * w) + 6 * w
+    transposed = 16 * (4 * w * 2 * w + 2 * w * w) + 3 * w
+    assert count_parameters(Generator(w)) == ends + strided + blocks + transposed
+
+
+def test_multiply_adds_by_hand():
+    # Each layer: output pixels x kernel x channels in x channels out.
+    w, size = 4, 32
+    channels = (3, w, 2 * w, 4 * w, 8 * w)
+    by_hand = sum((size // 2**n) ** 2 * 9 * channels[n - 1] * channels[n] for n in (1, 2, 3, 4))
+    by_hand += (size // 16) ** 2 * 9 * 8 * w
+    assert multiply_adds(Discriminator(w), size) == by_hand
+
+
+def test_generator_stays_in_range_and_the_autoencoder_need_not():
+    torch.manual_seed(0)
+    image = torch.rand(1, 3, 32, 32)
+    generator = Generator(4, blocks=1)
+    with torch.no_grad():
+        generator.body[-1].weight.mul_(1000)
+    output = generator(image)
+    assert output.min() >= 0 and output.max() <= 1
+    assert output.max() - output.min() > 0.9
+    autoencoder = Autoencoder(4)
+    with torch.no_grad():
+        autoencoder.decoder[3].bias.fill_(5)
+    assert autoencoder(image).max() > 1
+
+
+def test_skip_connections_carry_detail():
+    """With the deepest layers cut off, the output still depends on the image."""
+    net = Autoencoder(4)
+    with torch.no_grad():
+        net.decoder[0].weight.zero_()
+    first, second = net(torch.rand(2, 3, 32, 32)).unbind()
+    assert not torch.allclose(first, second)
+
+
+def test_discriminator_gives_one_logit_per_image_and_normalises_all_but_the_first_layer():
+    net = Discriminator(4)
+    assert net(torch.rand(5, 3, 64, 64)).shape == (5,)
+    kinds = [type(layer) for layer in net.body]
+    assert kinds[:3] == [nn.Conv2d, nn.LeakyReLU, nn.Conv2d]
+    assert kinds.count(nn.BatchNorm2d) == 3
+    assert all(layer.negative_slope == 0.2 for layer in net.body if isinstance(layer, nn.LeakyReLU))

@@ -1,0 +1,271 @@
+"""Training: resumed runs equal uninterrupted ones, wrong checkpoints are refused, failures are one line."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from fake_pairs import FakePairs, use_fakes
+
+from facedeblur_utils import checkpoints, datasets, jobs, losses, training, vgg
+from facedeblur_utils.batches import Batches, flip_decisions
+from facedeblur_utils.errors import StudyError
+from facedeblur_utils.experiments import Run, training_runs
+from facedeblur_utils.paths import run_paths
+from facedeblur_utils.profiles import load_profile
+
+SMALL = {"autoencoder_width": 4, "gan_width": 4, "precision": "fp32"}
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch, tmp_path):
+    monkeypatch.setattr(vgg, "available_kind", lambda: (vgg.RANDOM, "VGG19 without ImageNet weights"))
+    use_fakes(monkeypatch)
+
+
+@pytest.fixture
+def profile():
+    return load_profile("smoke", SMALL)
+
+
+@pytest.fixture
+def paths(tmp_path):
+    return run_paths("smoke", tmp_path)
+
+
+def weights(paths, name, epoch="last"):
+    return training.load_network(paths, name, epoch).state_dict()
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize("name", ["ASFB1", "GSFB1"])
+@pytest.mark.parametrize("number_format", ["fp32", "bf16"])
+def test_the_same_run_twice_gives_the_same_weights(name, number_format, tmp_path):
+    profile = load_profile("smoke", SMALL | {"precision": number_format})
+    run = training_runs(profile)[name]
+    both = []
+    for place in ("one", "two"):
+        paths = run_paths("smoke", tmp_path / place)
+        history = training.train(run, profile, paths)
+        both.append((weights(paths, name), history["loss"].tolist()))
+    assert same(both[0][0], both[1][0])
+    assert both[0][1] == both[1][1]
+
+
+@pytest.mark.parametrize("network", ["autoencoder", "gan"])
+def test_stopping_after_any_epoch_and_going_on_changes_nothing(network, profile, tmp_path, monkeypatch):
+    run = Run("XSFB1", network, (("SFB1", 4),), (4,))
+    whole = run_paths("smoke", tmp_path / "whole")
+    history = training.train(run, profile, whole)
+    parts = run_paths("smoke", tmp_path / "parts")
+    save = jobs.Job.save
+
+    def save_and_die(job, row):
+        save(job, row)
+        raise SystemError("power cut")
+
+    monkeypatch.setattr(jobs.Job, "save", save_and_die)
+    for _ in range(4):
+        with pytest.raises(SystemError):
+            training.train(run, profile, parts)
+    resumed = training.train(run, profile, parts)
+    assert same(weights(whole, "XSFB1"), weights(parts, "XSFB1"))
+    assert same(weights(whole, "XSFB1", "best"), weights(parts, "XSFB1", "best"))
+    timing = ["seconds", "images_per_s", "memory_mb", "overhead_seconds"]
+    assert history.drop(columns=timing).equals(resumed.drop(columns=timing))
+
+
+def test_the_mixed_run_takes_over_the_state_of_the_run_it_starts_from(profile, tmp_path):
+    runs = training_runs(profile)
+    shared = run_paths("smoke", tmp_path / "shared")
+    with pytest.raises(StudyError, match="train GSFB2 first"):
+        training.train(runs["GSFB2_100"], profile, shared)
+    training.train(runs["GSFB2"], profile, shared)
+    history = training.train(runs["GSFB2_100"], profile, shared)
+    assert history["epoch"].tolist() == [1, 2, 3, 4]
+    assert history["dataset"].tolist() == ["SFB2", "SB1SD", "SB2SM", "SFB1"]
+
+    alone = run_paths("smoke", tmp_path / "alone")
+    from_scratch = Run("GSFB2_100", "gan", runs["GSFB2_100"].schedule, (4,))
+    training.train(from_scratch, profile, alone)
+    assert same(weights(shared, "GSFB2_100", 4), weights(alone, "GSFB2_100", 4))
+
+
+def test_a_finished_run_returns_at_once(profile, paths, monkeypatch):
+    run = training_runs(profile)["GSFB1"]
+    first = training.train(run, profile, paths)
+    monkeypatch.setattr(training, "gan_epoch", None)
+    assert training.train(run, profile, paths).equals(first)
+
+
+def test_best_weights_are_those_of_the_best_validation_psnr(profile, paths, monkeypatch):
+    run = Run("XSFB1", "autoencoder", (("SFB1", 4),), (1, 2, 3, 4))
+    scores = iter([20.0, 22.0, 21.0, 21.5])
+    monkeypatch.setattr(
+        jobs.Validation, "__call__", lambda self, net: {"val_psnr": next(scores), "val_ssim": 0.5}
+    )
+    training.train(run, profile, paths)
+    assert same(weights(paths, "XSFB1", "best"), weights(paths, "XSFB1", 2))
+    assert same(weights(paths, "XSFB1", "last"), weights(paths, "XSFB1", 4))
+    assert not same(weights(paths, "XSFB1", 2), weights(paths, "XSFB1", 4))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"batch_size": 3}, "batch_size was 4 and is now 3"),
+        ({"autoencoder_rate": 0.01}, "learning_rate was 0.001"),
+        ({"seed": 5}, "seed was 2024"),
+        ({"epochs": 3, "checkpoint_epoch": 2}, "milestones was"),
+    ],
+)
+def test_a_checkpoint_of_another_configuration_is_refused(change, said, profile, paths):
+    training.train(training_runs(profile)["ASFB1"], profile, paths)
+    other = load_profile("smoke", SMALL | change)
+    with pytest.raises(StudyError, match=said) as caught:
+        training.train(training_runs(other)["ASFB1"], other, paths)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_of_another_dataset_is_refused(profile, paths, monkeypatch):
+    run = training_runs(profile)["ASFB1"]
+    training.train(run, profile, paths)
+    use_fakes(monkeypatch, train=11)
+    with pytest.raises(StudyError, match="datasets was"):
+        training.train(run, profile, paths)
+
+
+@pytest.mark.parametrize("network", ["autoencoder", "gan"])
+def test_a_loss_that_is_not_finite_stops_with_the_last_good_checkpoint(network, profile, paths, monkeypatch):
+    run = Run("XSFB1", network, (("SFB1", 3),), (3,))
+    genuine = losses.F.mse_loss
+    calls = iter(range(1000))
+
+    def broken(*pair):
+        # 3 steps an epoch, one call a step in Eq. 5 and two in Eq. 4: breaks in the second epoch.
+        late = next(calls) >= (6 if network == "autoencoder" else 3)
+        return genuine(*pair) * (float("nan") if late else 1)
+
+    monkeypatch.setattr(losses.F, "mse_loss", broken)
+    with pytest.raises(StudyError, match="epoch 2: (perceptual|content) became NaN") as caught:
+        training.train(run, profile, paths)
+    assert "\n" not in str(caught.value)
+    monkeypatch.setattr(losses.F, "mse_loss", genuine)
+    assert checkpoints.load_state(checkpoints.folder_of(paths, "XSFB1"))["epoch"] == 1
+    history = training.train(run, profile, paths)
+    assert history["epoch"].tolist() == [1, 2, 3]
+    assert np.isfinite(history["loss"]).all()
+
+
+def test_a_broken_state_gives_way_to_the_one_before(profile, paths, capsys):
+    run = training_runs(profile)["ASFB1"]
+    training.train(run, profile, paths)
+    expected = weights(paths, "ASFB1")
+    state = checkpoints.folder_of(paths, "ASFB1") / checkpoints.STATE
+    state.write_bytes(state.read_bytes()[:1000])
+    training.train(run, profile, paths)
+    said = capsys.readouterr().out
+    assert "is broken; trying the one before it" in said
+    assert "goes on after epoch 1 of 2" in said
+    assert same(weights(paths, "ASFB1"), expected)
+
+
+def test_loss_falls_and_history_has_every_term(profile, paths, monkeypatch):
+    use_fakes(monkeypatch, train=40)
+    run = Run("XSFB1", "autoencoder", (("SFB1", 10),), (10,))
+    history = training.train(run, profile, paths)
+    assert history["loss"].iloc[-1] < 0.7 * history["loss"].iloc[0]
+    expected = history["mse"] + 0.001 * history["perceptual"]
+    assert np.allclose(history["loss"], expected)
+    assert (history["grad_norm"] > 0).all()
+    gan = training.train(training_runs(profile)["GSFB1"], profile, paths)
+    terms = gan["adversarial"] + 100 * gan["content"] + gan["ssim"]
+    assert np.allclose(gan["loss"], terms)
+    assert gan[["d_real", "d_fake"]].apply(lambda c: c.between(0, 1).all()).all()
+
+
+def test_several_seeds_are_several_runs(paths):
+    profile = load_profile("smoke", SMALL | {"seeds": 2})
+    history = training.train(training_runs(profile)["ASFB1"], profile, paths)
+    assert history["seed"].tolist() == [1, 1, 2, 2]
+    second = training.load_network(paths, "ASFB1", seed=2).state_dict()
+    assert not same(weights(paths, "ASFB1"), second)
+    one_more = load_profile("smoke", SMALL | {"seed": 2025})
+    again = run_paths("smoke", paths.base / "again")
+    training.train(training_runs(one_more)["ASFB1"], one_more, again)
+    assert same(weights(again, "ASFB1"), second)
+
+
+def test_facts_come_from_the_networks_that_trained(profile, paths):
+    training.train(training_runs(profile)["GSFB1"], profile, paths)
+    facts = training.run_facts(paths, "GSFB1")
+    net = training.load_network(paths, "GSFB1")
+    assert facts["parameters"]["generator"] == sum(p.numel() for p in net.parameters())
+    assert facts["optimizer"] == "Adam (betas = (0.5, 0.999))"
+    assert (facts["learning_rate"], facts["batch_size"], facts["precision"]) == (0.0002, 4, "fp32")
+    with pytest.raises(StudyError, match="has not been trained"):
+        training.run_facts(paths, "GSFB2")
+    with pytest.raises(StudyError, match="no weights at .*epoch_0007"):
+        training.load_network(paths, "GSFB1", 7)
+
+
+def test_every_image_is_seen_and_both_images_of_a_pair_are_flipped_alike():
+    pairs = FakePairs("SFB1", "train", 12, 32)
+    batches = Batches(pairs, 4, torch.device("cpu"))
+    seen = []
+    for batch in batches.epoch(seed=1, epoch=1):
+        for i, (index, flip) in enumerate(zip(batch.indices.tolist(), batch.flips.tolist(), strict=True)):
+            seen.append(index)
+            for mine, theirs in ((batch.blurred, pairs.blurred), (batch.sharp, pairs.sharp)):
+                image = theirs[index][:, ::-1] if flip else theirs[index]
+                assert np.array_equal(mine[i].permute(1, 2, 0).mul(255).round().byte().numpy(), image)
+    assert sorted(seen) == list(range(12))
+
+
+def test_order_and_flips_depend_on_seed_epoch_and_image_alone():
+    ids = [f"{i:06d}" for i in range(1000)]
+    flips = flip_decisions(ids, seed=1, epoch=1)
+    assert 420 < flips.sum() < 580
+    assert np.array_equal(flip_decisions(ids[::-1], 1, 1)[::-1], flips)
+    for other in (flip_decisions(ids, 1, 2), flip_decisions(ids, 2, 1)):
+        assert 420 < (flips != other).sum() < 580
+    batches = Batches(FakePairs("SFB1", "train", 12, 32), 4, torch.device("cpu"))
+    keys = ((1, 1), (1, 1), (1, 2), (2, 1))
+    orders = [[i for batch in batches.epoch(*key) for i in batch.indices.tolist()] for key in keys]
+    assert orders[0] == orders[1]
+    assert orders[0] != orders[2] and orders[0] != orders[3]
+
+
+def test_streamed_batches_equal_resident_ones():
+    pairs = FakePairs("SFB1", "train", 13, 32)
+    resident, streamed = (
+        list(Batches(pairs, 4, torch.device("cpu"), resident=kind).epoch(1, 1)) for kind in (True, False)
+    )
+    assert len(resident) == len(streamed) == 3
+    for one, other in zip(resident, streamed, strict=True):
+        assert torch.equal(one.blurred, other.blurred) and torch.equal(one.sharp, other.sharp)
+
+
+def test_kept_target_features_equal_fresh_ones(profile, paths):
+    run = Run("XSFB1", "autoencoder", (("SFB1", 3),), (3,))
+    job = jobs.open_job(run, profile, paths)
+    for batch in job.epoch_batches("SFB1", 1):
+        kept = job.target_features("SFB1", batch)
+        assert torch.allclose(kept, job.perceptual(batch.sharp), atol=1e-4)
+
+
+def test_a_data_set_without_images_is_one_line(profile, paths, monkeypatch):
+    monkeypatch.setattr(datasets, "open_pairs", lambda paths, name, split: FakePairs(name, split, 0, 32))
+    with pytest.raises(StudyError, match="has no train images"):
+        training.train(training_runs(profile)["GSFB1"], profile, paths)
+
+
+def test_state_files_hold_no_code(profile, paths):
+    """They load with `weights_only`, and the configuration is plain JSON."""
+    training.train(training_runs(profile)["GSFB1"], profile, paths)
+    folder = checkpoints.folder_of(paths, "GSFB1")
+    state = torch.load(folder / checkpoints.STATE, weights_only=True)
+    assert json.loads(state["identity"])["run"] == "GSFB1"
