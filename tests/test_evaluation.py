@@ -1,0 +1,182 @@
+"""Scores, result tables and panels on made-up pairs with the interface of `datasets.FacePairs`."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio
+from torch import nn
+
+from facedeblur_utils import evaluation, panels, result_tables, task_scores
+from facedeblur_utils.blur import convolve
+from facedeblur_utils.errors import StudyError
+from facedeblur_utils.experiments import DATASETS
+from facedeblur_utils.kernels import linear_motion_kernel
+from facedeblur_utils.paths import RunPaths
+from facedeblur_utils.profiles import load_profile
+
+SIZE, COUNT = 32, 7
+
+
+class MadeUpPairs:
+    """Smooth colour patterns with motion blur, everywhere or in the middle."""
+
+    def __init__(self, name):
+        self.name, self.split, self.size = name, "test", SIZE
+        self.image_ids = [f"{number:06d}" for number in range(1, COUNT + 1)]
+        generator = np.random.default_rng(1)
+        y, x = np.mgrid[:SIZE, :SIZE]
+        waves = [
+            np.sin(x * a + y * b)[..., None] * np.array([1, 0.8, 0.5])
+            for a, b in generator.uniform(0.3, 1, (COUNT, 2))
+        ]
+        self.sharp = np.stack([np.uint8(127.5 + 100 * wave) for wave in waves])
+        self.lengths, self.angles = np.linspace(2, 8, COUNT), np.linspace(0, 150, COUNT)
+        middle = np.zeros((COUNT, SIZE, SIZE), bool)
+        middle[:, 9:23, 9:23] = True
+        self.face_masks = self.head_masks = middle
+        self.blur_masks = np.ones_like(middle) if name in ("SFB1", "SFB2") else middle
+        blurred = np.stack([convolve(image, self.kernel(i)) for i, image in enumerate(self.sharp)])
+        self.blurred = np.where(self.blur_masks[..., None], blurred, self.sharp)
+
+    def __len__(self):
+        return COUNT
+
+    def batch(self, indices):
+        return self.blurred[indices], self.sharp[indices]
+
+    def kernel(self, index):
+        return linear_motion_kernel(self.lengths[index], self.angles[index])
+
+
+class Darken(nn.Module):
+    """A network with one weight, whose output is easily predicted."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(factor))
+
+    def forward(self, images):
+        return images * self.factor
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    factors = {}
+
+    def load_network(paths, run, epoch="last", seed=1):
+        return Darken(factors.setdefault((run, epoch), 0.99 - 0.01 * len(factors)))
+
+    monkeypatch.setattr(evaluation.datasets, "open_pairs", lambda paths, name, split: MadeUpPairs(name))
+    monkeypatch.setattr(evaluation.training, "load_network", load_network)
+    boxes = {"eyes": (8, 8, 20, 16), "mouth": (8, 18, 20, 26)}
+    monkeypatch.setattr(task_scores, "feature_boxes", lambda sharp, aspect: boxes)
+    return load_profile("smoke"), RunPaths("smoke", tmp_path)
+
+
+def test_restore_clamps_rounds_and_keeps_order():
+    images = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.full((1, 12, 14, 3), 60, np.uint8)
+    network = Darken(1.1).train()
+    output = evaluation.restore(network, images, batch=2)
+    np.testing.assert_array_equal(output[:, 0, 0, 0], [0, 66, 132, 198, 255])
+    assert output.dtype == np.uint8 and output.shape == images.shape
+    assert network.training  # evaluation leaves the network's mode as it was
+
+
+def test_every_combination_is_scored(study):
+    scores = evaluation.evaluate_all(*study)
+    models = ["input", *result_tables.MODELS, "GSFB2_25", "GSFB2_100", "GSFB2_20"]
+    assert list(scores.columns) == ["model", "dataset", "image_id", "region", "metric", "value"]
+    assert list(scores["model"].unique()) == models
+    keys = scores.drop(columns="value")
+    assert not keys.duplicated().any()
+    assert len(scores) == scores.drop(columns="value").nunique().prod()
+    empty = scores[scores["value"].isna()]
+    assert set(empty["region"]) == {"background"} and set(empty["dataset"]) == {"SFB1", "SFB2"}
+
+
+def test_scores_are_of_8_bit_images(study):
+    scores = evaluation.evaluate_all(*study).set_index(["model", "dataset", "image_id", "region", "metric"])
+    pairs = MadeUpPairs("SFB2")
+    output = evaluation.restore(evaluation.training.load_network(None, "GSFB2", 2), pairs.blurred)
+    expected = peak_signal_noise_ratio(pairs.sharp[3], output[3])
+    value = scores.loc[("GSFB2", "SFB2", "000004", "whole", "psnr"), "value"]
+    assert value == pytest.approx(expected, abs=1e-4)
+
+
+def test_untouched_background_of_the_input_is_perfect(study):
+    scores = evaluation.evaluate_all(*study)
+    rows = scores[(scores["model"] == "input") & (scores["region"] == "background")]
+    local = rows[rows["dataset"].isin(["SB1SD", "SB2SM"])]
+    assert np.isinf(local.loc[local["metric"] == "psnr", "value"]).all()
+    # windows of SSIM reach over the border of the mask, so it stays below one
+    assert local.loc[local["metric"] == "ssim", "value"].between(0.5, 1).all()
+
+
+def test_same_scores_file_twice(study):
+    evaluation.evaluate_all(*study)
+    first = study[1].scores.read_bytes()
+    evaluation.evaluate_all(*study)
+    assert study[1].scores.read_bytes() == first
+
+
+def test_missing_scores_say_which_notebook(tmp_path):
+    with pytest.raises(StudyError, match="run notebook 05_evaluation first"):
+        evaluation.read_scores(RunPaths("smoke", tmp_path))
+
+
+def made_up_scores():
+    """Value 10 * model number + dataset number, +- 1 over two images; SSIM a hundredth of it."""
+    models = ["input", *result_tables.MODELS, "GSFB2_25", "GSFB2_100", "GSFB2_20"]
+    return pd.DataFrame(
+        [
+            (model, dataset, image, "whole", metric, scale * (10 * m + d + shift))
+            for m, model in enumerate(models)
+            for d, dataset in enumerate(DATASETS)
+            for image, shift in (("a", -1), ("b", 1))
+            for metric, scale in (("psnr", 1.0), ("ssim", 0.01))
+        ],
+        columns=evaluation.COLUMNS,
+    )
+
+
+def test_tables_hold_the_means_in_the_thesiss_order():
+    scores = made_up_scores()
+    table = result_tables.table_5_4(scores)
+    assert list(table.index) == ["Blurred input", *result_tables.MODELS]
+    assert [head for head, _ in table.columns[::2]] == list(DATASETS)
+    assert table.loc["GSFB2", ("SB2SM", "PSNR")] == pytest.approx(73)
+    assert table.loc["GSFB2", ("SB2SM", "SSIM")] == pytest.approx(0.73)
+    epochs = result_tables.table_5_5(scores)
+    assert list(epochs.index) == ["Blurred input", "GSFB2_50", "GSFB2_25", "GSFB2_100", "GSFB2_20"]
+    assert epochs.loc["GSFB2_50", ("SFB1", "PSNR")] == table.loc["GSFB2", ("SFB1", "PSNR")]
+    pair = result_tables.pair_table(scores, "table_5_2")
+    assert pair.loc["GAN", ("No segmentation", "PSNR")] == pytest.approx(72)  # GSFB2 on SFB2
+    assert pair.loc["Autoencoder", ("MediaPipe segmentation", "PSNR")] == pytest.approx(43)  # ASB2SM on SB2SM
+    assert pair.loc["Blurred input", ("MediaPipe segmentation", "PSNR")] == pytest.approx(3)
+
+
+def test_best_cells_share_ties_as_printed_and_leave_out_the_input():
+    table = pd.DataFrame(
+        {"PSNR": [99.0, 27.12341, 27.12338, 26.0], "SSIM": [0.9, 0.5, 0.6, np.nan]},
+        index=["Blurred input", "A", "B", "C"],
+    )
+    best = result_tables.best_cells(table)
+    assert best["PSNR"].tolist() == [False, True, True, False]
+    assert best["SSIM"].tolist() == [False, False, True, False]
+
+
+@pytest.mark.parametrize("name", ["fig_5_01", "fig_5_05", "fig_5_13", "fig_5_18"])
+def test_panels(study, name):
+    evaluation.evaluate_all(*study)
+    gallery = panels.Gallery(*study)
+    fig, caption, data = panels.draw_panel(name, gallery)
+    assert set(zip(data["model"], data["dataset"], strict=True)) == set(panels.PANELS[name].pairs)
+    assert len(data) == 6 and data["image_id"].min() == "000001"
+    assert fig.get_size_inches()[0] == pytest.approx(6.3)
+    assert len([ax for ax in fig.axes if ax.images]) == 6 * 9  # three images, each with two details
+    assert panels.PANELS[name].caption in caption
+
+
+def test_there_is_a_panel_for_each_figure_of_chapter_5():
+    assert list(panels.PANELS) == [f"fig_5_{number:02d}" for number in range(1, 19)]
