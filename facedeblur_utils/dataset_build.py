@@ -36,8 +36,8 @@ CODE = (
     segmentation,
 )  # a change in these makes other data
 PROFILE_KEYS = (
-    "image_size", "source", "first_number", "align", "limit", "split", "smallest_face", "blur_length",
-    "blur_gamma", "noise", "composite", "seed",
+    "image_size", "first_number", "align", "limit", "split", "smallest_face", "blur_length", "blur_gamma",
+    "noise", "composite", "seed",
 )  # fmt: skip
 VERSIONS = ("mediapipe", "numpy", "opencv-contrib-python", "pillow", "torch", "torchvision")
 DONE = "dataset.json"

@@ -1,0 +1,214 @@
+"""The four datasets: pairs, masks, kernels, exactness, interruption, what is left out."""
+
+import hashlib
+import json
+import multiprocessing
+import random
+import signal
+from pathlib import Path
+
+import cv2
+import fake_masks
+import numpy as np
+import pytest
+from PIL import Image
+
+from facedeblur_utils import blur, dataset_chunks, datasets, metrics
+from facedeblur_utils.errors import StudyError, UsageError
+from facedeblur_utils.paths import run_paths
+from facedeblur_utils.profiles import load_profile
+
+FACES = 30
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Smooth random pictures that stand for faces, one of them too dark to show one."""
+    path = tmp_path_factory.mktemp("faces")
+    generator = np.random.default_rng(3)
+    for number in range(1, FACES + 1):
+        small = generator.integers(40, 256, (9, 9, 3), dtype=np.uint8)
+        pixels = cv2.resize(small, (64, 64), interpolation=cv2.INTER_CUBIC)
+        if number == 7:
+            pixels //= 32
+        Image.fromarray(pixels).save(path / f"{number:06d}.png")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def masks(monkeypatch, tmp_path):
+    fake_masks.install(monkeypatch.setattr)
+    monkeypatch.setattr(dataset_chunks, "CHUNK", 4)
+    monkeypatch.setattr(dataset_chunks, "cache_folder", lambda: tmp_path / "cache")
+
+
+def built(folder, base, workers=2, **overrides):
+    profile = load_profile("smoke", {"source": str(folder), "limit": 0, **overrides})
+    paths = run_paths("smoke", base)
+    datasets.build(profile, paths, workers=workers)
+    return paths
+
+
+def contents(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def test_pairs_share_kernels_and_keep_to_their_masks(folder, tmp_path):
+    paths = built(folder, tmp_path)
+    open_pairs = {name: datasets.open_pairs(paths, name) for name in datasets.DATASETS}
+    for whole, part in (("SFB1", "SB1SD"), ("SFB2", "SB2SM")):
+        full, local = open_pairs[whole], open_pairs[part]
+        np.testing.assert_array_equal(full.lengths, local.lengths)
+        np.testing.assert_array_equal(full.angles, local.angles)
+        mask = local.blur_masks
+        assert 0 < mask.mean() < 1 and full.blur_masks.all()
+        np.testing.assert_array_equal(local.blurred[mask], full.blurred[mask])
+        np.testing.assert_array_equal(local.blurred[~mask], local.sharp[~mask])
+        for index in (0, 5):
+            expected = blur.convolve(full.sharp[index], full.kernel(index))
+            np.testing.assert_array_equal(full.blurred[index], expected)
+    assert not np.array_equal(open_pairs["SFB1"].lengths, open_pairs["SFB2"].lengths)
+    assert len({data.fingerprint for data in open_pairs.values()}) == 4
+
+
+def test_kernels_are_stored_as_an_array_too(folder, tmp_path):
+    paths = built(folder, tmp_path)
+    stored = np.load(paths.data / "kernels_2.npy")
+    images = datasets.image_table(paths)
+    data = datasets.open_pairs(paths, "SFB2")
+    for index in (0, 11):
+        kernel, row = data.kernel(index), images["row"][index]
+        border = (stored.shape[1] - len(kernel)) // 2
+        np.testing.assert_array_equal(stored[row], np.pad(kernel, border))
+
+
+def test_parts_are_disjoint_and_complete(folder, tmp_path):
+    paths = built(folder, tmp_path)
+    parts = [datasets.open_pairs(paths, "SFB1", split) for split in ("train", "val", "test")]
+    together = [image_id for part in parts for image_id in part.image_ids]
+    assert together == datasets.open_pairs(paths, "SFB1").image_ids and len(set(together)) == FACES - 1
+    sharp = np.concatenate([part.sharp for part in parts])
+    np.testing.assert_array_equal(sharp, datasets.open_pairs(paths, "SFB1").sharp)
+    blurred, same = parts[0].batch([3, 1])
+    np.testing.assert_array_equal(blurred, parts[0].blurred[[3, 1]])
+    np.testing.assert_array_equal(same, parts[0].sharp[[3, 1]])
+
+
+def test_drawn_lengths_follow_the_width(folder, tmp_path):
+    small = datasets.open_pairs(built(folder, tmp_path / "32"), "SFB1")
+    large = datasets.open_pairs(built(folder, tmp_path / "64", image_size=64), "SFB1")
+    assert small.lengths.min() >= 0.05 * 32 and small.lengths.max() <= 0.15 * 32
+    np.testing.assert_allclose(large.lengths, 2 * small.lengths, atol=1e-3)
+    np.testing.assert_array_equal(large.angles, small.angles)
+
+
+def test_image_without_face_leaves_all_four_and_is_listed(folder, tmp_path):
+    paths = built(folder, tmp_path)
+    assert datasets.facts(paths)["excluded"] == [{"image_id": "000007", "reason": "no face found"}]
+    assert all("000007" not in datasets.open_pairs(paths, name).image_ids for name in datasets.DATASETS)
+    quality = datasets.quality_table(paths).set_index("image_id")
+    assert quality.loc["000007", "status"] == "left out" and quality.loc["000001", "reason"] == ""
+
+
+def test_same_bytes_with_any_number_of_workers(folder, tmp_path):
+    one = contents(built(folder, tmp_path / "one", workers=1).data)
+    assert one == contents(built(folder, tmp_path / "four", workers=4).data)
+    assert one != contents(built(folder, tmp_path / "seed", seed=5).data)
+
+
+def test_second_build_does_nothing_and_a_changed_setting_builds_again(folder, tmp_path, monkeypatch):
+    paths = built(folder, tmp_path)
+    before = (paths.data / "faces.npy").stat().st_mtime_ns
+    monkeypatch.setattr(dataset_chunks, "fill", None)
+    built(folder, tmp_path)
+    assert (paths.data / "faces.npy").stat().st_mtime_ns == before
+    with pytest.raises(TypeError):
+        built(folder, tmp_path, seed=5)
+
+
+@pytest.mark.parametrize("composite", ["paste", "matte"])
+@pytest.mark.parametrize("noise", [0.0, 0.03])
+def test_stored_and_composed_parts(folder, tmp_path, composite, noise):
+    paths = built(folder, tmp_path, composite=composite, noise=noise)
+    data = datasets.open_pairs(paths, "SB2SM")
+    stored = (paths.data / "SB2SM.npy").exists()
+    assert stored == (composite == "matte" or noise > 0)
+    expected = blur.composite(data.sharp[2], data.kernel(2), data.blur_masks[2], composite)
+    difference = data.blurred[2].astype(float) - expected
+    assert difference.std() == pytest.approx(255 * noise, rel=0.1, abs=1e-9)
+
+
+def test_input_scores_agree_with_the_metrics(folder, tmp_path):
+    torch = pytest.importorskip("torch")
+    paths = built(folder, tmp_path)
+    scores = datasets.input_scores(paths).set_index(["dataset", "image_id", "region", "metric"])["value"]
+    assert len(scores) == 4 * (FACES - 1) * 4 * 2
+    for name in datasets.DATASETS:
+        data = datasets.open_pairs(paths, name)
+        output, target = (
+            torch.from_numpy(a.transpose(0, 3, 1, 2) / np.float32(255)) for a in data.batch(range(len(data)))
+        )
+        outside = ~(data.head_masks if name in ("SFB1", "SB1SD") else data.face_masks)
+        regions = {"whole": None, "face": data.face_masks, "head": data.head_masks, "background": outside}
+        for region, mask in regions.items():
+            mask = None if mask is None else torch.from_numpy(mask.copy())
+            for metric in ("psnr", "ssim"):
+                expected = getattr(metrics, metric)(output, target, mask).numpy()
+                found = scores[name].unstack(["region", "metric"]).loc[data.image_ids, (region, metric)]
+                np.testing.assert_allclose(found, expected, atol=2e-4)
+
+
+def test_killed_ten_times_and_still_the_same_bytes(folder, tmp_path):
+    expected = contents(built(folder, tmp_path / "whole").data)
+    run = tmp_path / "killed/runs/smoke"
+    context = multiprocessing.get_context("forkserver")  # the imports are paid once
+    context.set_forkserver_preload(["facedeblur_utils.dataset_build"])
+    dice = random.Random(0)
+    seen = set()
+    for killed_at in [*(dice.randint(1, 16) for _ in range(10)), 0]:
+        arguments = (str(folder), str(tmp_path / "killed"), str(tmp_path / "cache"), killed_at)
+        process = context.Process(target=fake_masks.build_in_a_process, args=arguments)
+        process.start()
+        process.join()
+        assert process.exitcode == (-signal.SIGKILL if killed_at else 0)
+        seen.add(len(list(run.glob("data.building/chunks/*.json"))))
+        assert killed_at == 0 or not (run / "data").exists() or contents(run / "data") == expected
+    assert len(seen) > 3  # it was killed at different stages
+    assert contents(run / "data") == expected
+    assert not (run / "data.building").exists()
+
+
+def test_copies_of_one_picture_stay_out(folder, tmp_path):
+    twice = tmp_path / "twice"
+    twice.mkdir()
+    for path in folder.iterdir():
+        (twice / path.name).write_bytes(path.read_bytes())
+    (twice / "000099.png").write_bytes((folder / "000004.png").read_bytes())
+    excluded = datasets.facts(built(twice, tmp_path))["excluded"]
+    assert {"image_id": "000099", "reason": "same file as 000004"} in excluded
+
+
+def test_full_disk_is_one_line(folder, tmp_path, monkeypatch):
+    usage = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr(dataset_chunks.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(StudyError, match="GB are free"):
+        built(folder, tmp_path)
+
+
+def test_opening_what_is_not_there(folder, tmp_path):
+    paths = run_paths("smoke", tmp_path)
+    with pytest.raises(StudyError, match="run notebook 02"):
+        datasets.open_pairs(paths, "SFB1")
+    with pytest.raises(UsageError, match="unknown dataset 'SFB3'"):
+        datasets.open_pairs(paths, "SFB3")
+    with pytest.raises(UsageError, match="unknown part 'dev'"):
+        datasets.open_pairs(built(folder, tmp_path), "SFB1", "dev")
+
+
+def test_facts_say_what_made_the_data(folder, tmp_path):
+    paths = built(folder, tmp_path)
+    facts = datasets.facts(paths)
+    assert sum(facts["counts"].values()) == FACES - 1 == facts["found"] - 1
+    assert facts["recipe"]["profile"]["image_size"] == 32 and facts["head_segmenter"] == "fake masks"
+    assert str(folder.parent) not in json.dumps(facts)
