@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
@@ -12,10 +13,12 @@ from facedeblur_utils.datasets import FacePairs
 from facedeblur_utils.figures import WIDE
 from facedeblur_utils.kernels import padded
 
-HEIGHT = 4.0  # inches
-SIDE = 0.82  # inches, of a picture
-COLUMNS = {"source": 0.08, "sharp": 1.28, "mask": 2.5, "kernel": 3.72, "whole": 4.55, "part": 5.45}
-ROWS = {"upper": 2.45, "middle": 1.5, "lower": 0.5}
+HEIGHT = 3.1  # inches
+SIDE = 0.9  # inches, of a picture
+KERNEL_SIDE = 0.55
+# Left edges and lower edges in inches.
+COLUMNS = {"source": 0.05, "sharp": 1.02, "kernel": 2.3, "whole": 3.15, "mask": 4.25, "part": 5.35}
+ROWS = {"upper": 1.82, "middle": 1.1, "lower": 0.22}
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Box:
     column: str
     row: str
     side: float = SIDE
+    width: float = SIDE
 
     @property
     def left(self) -> float:
@@ -38,68 +42,65 @@ class Box:
 def creation_diagram(source: np.ndarray, pairs: dict[str, FacePairs], image_id: str, counts: dict) -> Figure:
     """Diagram from a source photograph (uint8 HWC) to `image_id` in the four datasets.
 
-    `pairs` are the four datasets by name, `counts` the images in train, val and test.
+    `pairs` are the four datasets by name, `counts` the images in each part of the split.
     """
     fig = plt.figure(figsize=(WIDE, HEIGHT), layout="none")
     index = pairs["SFB1"].image_ids.index(image_id)
     sharp = pairs["SFB1"].batch([index])[1][0]
-    start, middle = Box("source", "middle"), Box("sharp", "middle")
+    narrow = SIDE * min(1, source.shape[1] / source.shape[0])
+    start, middle = Box("source", "middle", width=narrow), Box("sharp", "middle")
     _picture(fig, start, source, "source")
     _picture(fig, middle, sharp, f"sharp face\n{len(sharp)} × {len(sharp)} px")
     _arrow(fig, start, middle)
-    split = "   ".join(f"{name} {count}" for name, count in counts.items())
-    fig.text(
-        (COLUMNS["source"] + 1.0) / WIDE,
-        0.62 / HEIGHT,
-        f"split before any blur\n{split}",
-        ha="center",
-        va="top",
-    )
+    parts = ", ".join(f"{name} {counts[name]}" for name in ("train", "val", "test"))
+    fig.text(0.98 / WIDE, 0.9 / HEIGHT, f"split before any blur:\n{parts}", ha="center", va="top", fontsize=7)
     rows = {
-        "upper": ("SFB1", "SB1SD", "DeepLabV3\nhead mask", "head_masks", HEAD_COLOUR, 1),
-        "lower": ("SFB2", "SB2SM", "MediaPipe\nface mask", "face_masks", FACE_COLOUR, 2),
+        "upper": ("SFB1", "SB1SD", "head mask\n(DeepLabV3)", "head_masks", HEAD_COLOUR, 1),
+        "lower": ("SFB2", "SB2SM", "face mask\n(MediaPipe)", "face_masks", FACE_COLOUR, 2),
     }
     for row, (whole, part, label, masks, colour, number) in rows.items():
         data, mask = pairs[whole], getattr(pairs[whole], masks)[index]
-        mask_box, kernel_box = Box("mask", row), Box("kernel", row, 0.5)
-        _arrow(fig, middle, mask_box)
-        axis = _picture(fig, mask_box, np.where(mask[..., None], sharp, sharp // 4), label)
-        outline(axis, mask, colour)
-        kernel = data.kernel(index)
-        drawn = f"random blur {number}\n{data.lengths[index]:.1f} px, {data.angles[index]:.0f}°"
-        show_kernel(_axes(fig, kernel_box, drawn), padded(kernel, len(kernel) + 2))
-        _arrow(fig, mask_box, kernel_box)
-        boxes = {whole: Box("whole", row), part: Box("part", row)}
-        for name, box in boxes.items():
-            axis = _picture(fig, box, pairs[name].batch([index])[0][0], name, below=_what(name))
-            outline(axis, pairs[name].blur_masks[index], colour)
-        _arrow(fig, kernel_box, boxes[whole])
+        kernel, drawn = data.kernel(index), f"{data.lengths[index]:.1f} px, {data.angles[index]:.0f}°"
+        boxes = [
+            Box("kernel", row, KERNEL_SIDE, KERNEL_SIDE),
+            *(Box(c, row) for c in ("whole", "mask", "part")),
+        ]
+        show_kernel(_axes(fig, boxes[0], f"random blur {number}\n{drawn}"), padded(kernel, len(kernel) + 2))
+        _picture(fig, boxes[1], data.batch([index])[0][0], f"{whole}\nall blurred")
+        dimmed = np.where(mask[..., None], sharp, 40 + sharp // 4)
+        outline(_picture(fig, boxes[2], dimmed, label), mask, colour)
+        what = "head" if row == "upper" else "face"
+        last = _picture(fig, boxes[3], pairs[part].batch([index])[0][0], f"{part}\n{what} blurred")
+        outline(last, mask, colour)
+        for first, second in zip([middle, *boxes], boxes, strict=False):
+            _arrow(fig, first, second)
     return fig
 
 
-def _what(name: str) -> str:
-    return {"SB1SD": "head blurred", "SB2SM": "face blurred"}.get(name, "all blurred")
-
-
-def _axes(fig: Figure, box: Box, title: str):
-    place = [box.left / WIDE, box.bottom / HEIGHT, box.side / WIDE, box.side / HEIGHT]
-    axis = fig.add_axes(place)
+def _axes(fig: Figure, box: Box, title: str) -> Axes:
+    axis = fig.add_axes([box.left / WIDE, box.bottom / HEIGHT, box.width / WIDE, box.side / HEIGHT])
     axis.set_title(title, fontsize=7, pad=3)
     return axis
 
 
-def _picture(fig: Figure, box: Box, picture: np.ndarray, title: str, below: str = ""):
+def _picture(fig: Figure, box: Box, picture: np.ndarray, title: str) -> Axes:
     axis = _axes(fig, box, title)
     show_image(axis, picture)
-    axis.set_xlabel(below, fontsize=6.5, labelpad=2)
     return axis
 
 
 def _arrow(fig: Figure, start: Box, end: Box) -> None:
-    tail = (start.left + start.side + 0.03, start.bottom + start.side / 2)
-    head = (end.left - 0.03, end.bottom + end.side / 2)
+    tail = (start.left + start.width + 0.02, start.bottom + start.side / 2)
+    head = (end.left - 0.02, end.bottom + end.side / 2)
     points = [(x / WIDE, y / HEIGHT) for x, y in (tail, head)]
     arrow = FancyArrowPatch(
-        *points, transform=fig.transFigure, arrowstyle="-|>", mutation_scale=8, linewidth=0.9, color="#444444"
+        *points,
+        transform=fig.transFigure,
+        arrowstyle="-|>",
+        mutation_scale=7,
+        shrinkA=0,
+        shrinkB=0,
+        linewidth=0.9,
+        color="#444444",
     )
     fig.add_artist(arrow)

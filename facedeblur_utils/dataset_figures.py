@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -36,7 +37,7 @@ def kernel_row_figure(sharp: np.ndarray, lengths: Sequence[float], angles: Seque
 def four_datasets_figure(pairs: dict[str, FacePairs], image_id: str) -> Figure:
     """One face sharp and in all four datasets, with the kernel as an inset and the mask's outline."""
     first = next(iter(pairs.values()))
-    fig, axes = plt.subplots(1, len(pairs) + 1, figsize=(WIDE, WIDE / (len(pairs) + 1) + 0.25))
+    fig, axes = plt.subplots(1, len(pairs) + 1, figsize=(WIDE, WIDE / (len(pairs) + 1) + 0.4))
     show_image(axes[0], first.batch([first.image_ids.index(image_id)])[1][0])
     axes[0].set_title("sharp")
     for axis, (name, data) in zip(axes[1:], pairs.items(), strict=True):
@@ -53,12 +54,12 @@ def four_datasets_figure(pairs: dict[str, FacePairs], image_id: str) -> Figure:
 def mask_figure(pairs: FacePairs, per_row: int = 4) -> tuple[Figure, pd.DataFrame]:
     """Both masks over faces, where they agree best, middling and worst, and the numbers behind it.
 
-    Agreement is the share of the face oval that the head mask covers: a face belongs to a head, so
-    anything less than all is an error of one of them.
+    Agreement is the share of the face's convex outline that lies in both masks: a face is convex and part
+    of a head, so anything less than all is an error of one of them (or a face seen from the side).
     """
     oval, head = pairs.face_masks, pairs.head_masks
-    covered = (oval & head).sum(axis=(1, 2)) / oval.sum(axis=(1, 2))
-    table = pd.DataFrame({"image_id": pairs.image_ids, "face covered by head": covered})
+    covered = np.array([(a & b).sum() / _convex(a).sum() for a, b in zip(oval, head, strict=True)])
+    table = pd.DataFrame({"image_id": pairs.image_ids, "face in both masks": covered})
     order = np.lexsort((pairs.image_ids, -covered))
     middle = len(order) // 2 - per_row // 2
     chosen = {"best": order[:per_row], "median": order[middle:][:per_row], "worst": order[-per_row:]}
@@ -115,6 +116,11 @@ def failures_figure(
     if not shown:
         axes[0, 0].text(0.5, 0.5, "No image was left out.", ha="center", va="center")
     return fig
+
+
+def _convex(mask: np.ndarray) -> np.ndarray:
+    points = cv2.findNonZero(mask.astype(np.uint8))
+    return cv2.fillConvexPoly(np.zeros(mask.shape, np.uint8), cv2.convexHull(points), 1).astype(bool)
 
 
 def show_image(axis: Axes, picture: np.ndarray) -> None:
