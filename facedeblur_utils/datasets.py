@@ -79,6 +79,11 @@ class FacePairs:
         """Bool (N, H, W): the person found by DeepLabV3."""
         return self._masks("head")
 
+    def mask_batch(self, region: str, indices) -> np.ndarray:
+        """Bool (B, H, W): the `head` or `face` masks of the images at `indices`."""
+        bits = np.unpackbits(self._mask_bits(region)[self._rows[np.asarray(indices)]], axis=1)
+        return bits.reshape(-1, self.size, self.size).astype(bool)
+
     @property
     def blur_masks(self) -> np.ndarray:
         """Bool (N, H, W): where the blur was laid; everywhere in SFB1 and SFB2."""

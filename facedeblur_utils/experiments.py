@@ -7,6 +7,7 @@ from facedeblur_utils.profiles import Profile
 
 DATASETS = ("SFB1", "SB1SD", "SFB2", "SB2SM")
 NETWORKS = {"A": "autoencoder", "G": "gan"}
+MIX = "MIX"  # all four kinds of blur, drawn anew each epoch (module `mixed`)
 MIXED_ORDER = ("SFB2", "SB1SD", "SB2SM", "SFB1")  # thesis section 5.2
 
 
@@ -75,9 +76,16 @@ def ablation_models(profile: Profile) -> dict[str, Checkpoint]:
     }
 
 
+def restorer_runs(profile: Profile) -> dict[str, Run]:
+    """The modern restorer beyond the thesis: one run per dataset and one on all kinds of blur together."""
+    epochs = profile.restorer_epochs
+    schedules = {f"N{name}": ((name, epochs),) for name in (*DATASETS, MIX)}
+    return {name: Run(name, "restorer", schedule, (epochs,)) for name, schedule in schedules.items()}
+
+
 def named_run(profile: Profile, name: str) -> Run:
     """The run called `name`; raises UsageError for a name that the study doesn't have."""
-    runs = training_runs(profile)
+    runs = training_runs(profile) | restorer_runs(profile)
     if name not in runs:
         raise UsageError(f"unknown training run '{name}'; known runs: {', '.join(runs)}")
     return runs[name]

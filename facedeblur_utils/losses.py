@@ -12,6 +12,8 @@ from facedeblur_utils.metrics import ssim
 
 AUTOENCODER_WEIGHTS = {"mse": 1.0, "perceptual": 0.001}  # Eq. 4
 GENERATOR_WEIGHTS = {"adversarial": 1.0, "content": 100.0, "ssim": 1.0}  # Eq. 5
+RESTORER_WEIGHTS = {"l1": 1.0}
+WEIGHTS = {"autoencoder": AUTOENCODER_WEIGHTS, "gan": GENERATOR_WEIGHTS, "restorer": RESTORER_WEIGHTS}
 
 
 def weighted_sum(terms: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
@@ -52,3 +54,8 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     real = F.binary_cross_entropy_with_logits(real_logits, torch.ones_like(real_logits))
     fake = F.binary_cross_entropy_with_logits(fake_logits, torch.zeros_like(fake_logits))
     return (real + fake) / 2
+
+
+def restorer_loss(output: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute error: the restorer's loss."""
+    return F.l1_loss(output.float(), target)

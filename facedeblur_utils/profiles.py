@@ -39,9 +39,13 @@ class Profile:
     blur_gamma: float = 1.0  # 2.2 blurs light instead of stored values; the thesis blurs values
     noise: float = 0.0  # standard deviation in [0, 1]; Table 2.8 has 0.01 to 0.05
     composite: str = "paste"  # how the blurred face is laid over the sharp image
+    restorer_width: int = 16
+    restorer_epochs: int = 25
+    restorer_runs: tuple[str, ...] = ("NSFB1", "NSB1SD", "NSFB2", "NSB2SM", "NMIX")  # those of notebook 07
     gan_norm: str = "none"
     autoencoder_rate: float = 0.001  # Table 4.1
     gan_rate: float = 0.0002  # Table 4.2
+    restorer_rate: float = 0.001  # highest of the one-cycle schedule, as in the NAFNet paper
     seed: int = 2024
     seeds: int = 1  # number of training seeds
     precision: str = "auto"
@@ -69,6 +73,8 @@ AT_LEAST = {
     "batch_size": 1,
     "autoencoder_width": 1,
     "gan_width": 1,
+    "restorer_width": 1,
+    "restorer_epochs": 1,
     "first_number": 0,
     "limit": 0,
     "noise": 0,
@@ -151,7 +157,7 @@ def _possible(profile: Profile, where: str) -> None:
     for key, allowed in CHOICES.items():
         if getattr(profile, key) not in allowed:
             refuse(key, f"must be one of {', '.join(allowed)}")
-    for key in ("autoencoder_rate", "gan_rate", "blur_gamma"):
+    for key in ("autoencoder_rate", "gan_rate", "restorer_rate", "blur_gamma"):
         if getattr(profile, key) <= 0:
             refuse(key, "must be positive")
     if profile.image_size % 16:

@@ -6,17 +6,24 @@ from torch import nn
 from facedeblur_utils import checkpoints, losses, models, precision
 from facedeblur_utils.experiments import Run
 from facedeblur_utils.profiles import Profile
+from facedeblur_utils.restorer import Restorer
 
 
 def build_nets(network: str, width: int, norm: str = "none") -> dict[str, nn.Module]:
     """The networks that are trained together, the one that deblurs first."""
     if network == "autoencoder":
         return {"autoencoder": models.Autoencoder(width)}
+    if network == "restorer":
+        return {"restorer": Restorer(width)}
     return {"generator": models.Generator(width, norm=norm), "discriminator": models.Discriminator(width)}
 
 
 def width_of(run: Run, profile: Profile) -> int:
-    return profile.autoencoder_width if run.network == "autoencoder" else profile.gan_width
+    return getattr(profile, f"{run.network}_width")
+
+
+def rate_of(run: Run, profile: Profile) -> float:
+    return getattr(profile, f"{run.network}_rate")
 
 
 def seeded_nets(run: Run, profile: Profile, seed: int) -> tuple[dict, dict]:
@@ -29,10 +36,12 @@ def seeded_nets(run: Run, profile: Profile, seed: int) -> tuple[dict, dict]:
 
 
 def optimizer_of(run: Run, profile: Profile, net: nn.Module) -> torch.optim.Adam:
-    """Adam as Tables 4.1 and 4.2 give it."""
-    if run.network == "autoencoder":
-        return torch.optim.Adam(net.parameters(), lr=profile.autoencoder_rate, fused=True)
-    return torch.optim.Adam(net.parameters(), lr=profile.gan_rate, betas=(0.5, 0.999), fused=True)
+    """Adam as Tables 4.1 and 4.2 give it; AdamW as the NAFNet paper does for the restorer."""
+    rate = rate_of(run, profile)
+    if run.network == "restorer":
+        return torch.optim.AdamW(net.parameters(), lr=rate, betas=(0.9, 0.9), weight_decay=0, fused=True)
+    betas = (0.9, 0.999) if run.network == "autoencoder" else (0.5, 0.999)
+    return torch.optim.Adam(net.parameters(), lr=rate, betas=betas, fused=True)
 
 
 def identity_of(run: Run, profile: Profile, seed: int, pairs: dict) -> dict:
@@ -46,8 +55,8 @@ def identity_of(run: Run, profile: Profile, seed: int, pairs: dict) -> dict:
         "image_size": profile.image_size,
         "batch_size": profile.batch_size,
         "width": width_of(run, profile),
-        "norm": "none" if run.network == "autoencoder" else profile.gan_norm,
-        "learning_rate": profile.autoencoder_rate if run.network == "autoencoder" else profile.gan_rate,
+        "norm": profile.gan_norm if run.network == "gan" else "none",
+        "learning_rate": rate_of(run, profile),
         "precision_wanted": profile.precision,
         "seed": seed,
         "datasets": {name: p.fingerprint for name, p in pairs.items()},
@@ -56,12 +65,11 @@ def identity_of(run: Run, profile: Profile, seed: int, pairs: dict) -> dict:
 
 def facts_of(run: Run, profile: Profile, nets: dict, optimizers: dict) -> dict:
     """What else Tables 4.1 and 4.2 and the manifest tell about the run."""
-    autoencoder = run.network == "autoencoder"
     size = profile.image_size
     return {
         "profile": profile.name,
         "epochs": run.epochs,
-        "loss_weights": losses.AUTOENCODER_WEIGHTS if autoencoder else losses.GENERATOR_WEIGHTS,
+        "loss_weights": losses.WEIGHTS[run.network],
         "optimizer": _optimizer_text(next(iter(optimizers.values()))),
         "parameters": {name: models.count_parameters(net) for name, net in nets.items()},
         "multiply_adds": {name: models.multiply_adds(net, size) for name, net in nets.items()},
@@ -83,5 +91,5 @@ def disk_needed(run: Run, profile: Profile) -> int:
 
 def _optimizer_text(optimizer: torch.optim.Adam) -> str:
     """`Adam`, or `Adam (betas = (0.5, 0.999))` where they are not the usual ones."""
-    betas = optimizer.param_groups[0]["betas"]
-    return "Adam" if betas == (0.9, 0.999) else f"Adam (betas = {betas})"
+    name, betas = type(optimizer).__name__, optimizer.param_groups[0]["betas"]
+    return name if betas == (0.9, 0.999) else f"{name} (betas = {betas})"

@@ -1,5 +1,6 @@
-"""Trains the study's networks: the two loops, resumed by themselves after any interruption."""
+"""Trains the study's networks: one loop for each kind, resumed by themselves after any interruption."""
 
+import math
 import time
 
 import pandas as pd
@@ -42,7 +43,8 @@ def _train(job: Job) -> None:
     run, say = job.run, job.accelerator.print
     start = f"goes on after epoch {job.epoch} of {run.epochs}" if job.epoch else f"{run.epochs} epochs"
     say(f"{run.name}: {start}, {job.precision} on {job.accelerator.device}, seed {job.seed}")
-    one_epoch = {"autoencoder": autoencoder_epoch, "gan": gan_epoch}[run.network]
+    loops = {"autoencoder": autoencoder_epoch, "gan": gan_epoch, "restorer": restorer_epoch}
+    one_epoch = loops[run.network]
     left = [job.dataset_at(epoch) for epoch in range(job.epoch + 1, run.epochs + 1)]
     total = sum(job.batches(name).steps * job.batches(name).batch_size for name in left)
     progress = Progress(total, run.name)
@@ -104,6 +106,34 @@ def gan_epoch(job: Job, dataset: str, epoch: int, log: EpochLog) -> dict[str, fl
         answers = {"d_real": real_logits.sigmoid().mean(), "d_fake": fake_logits.sigmoid().mean()}
         log.step({"loss": loss, **terms, "d_loss": d_loss, **answers})
     return log.means()
+
+
+def restorer_epoch(job: Job, dataset: str, epoch: int, log: EpochLog) -> dict[str, float]:
+    """One epoch of the mean absolute error with a one-cycle rate; returns the epoch's means."""
+    net, optimizer = job.nets["restorer"], job.optimizers["restorer"]
+    steps = job.batches(dataset).steps
+    for step, batch in enumerate(job.epoch_batches(dataset, epoch)):
+        # The rate follows from the step alone, so that a resumed run needs no more state.
+        rate = one_cycle(job.profile.restorer_rate, ((epoch - 1) * steps + step) / (job.run.epochs * steps))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss = losses.restorer_loss(net(batch.blurred), batch.sharp)
+        optimizer.zero_grad()
+        job.accelerator.backward(loss)
+        log.gradients("grad_norm", net, optimizer)
+        optimizer.step()
+        log.step({"loss": loss})
+    return log.means()
+
+
+def one_cycle(highest: float, done: float, rise: float = 0.1) -> float:
+    """Learning rate after the share `done` of all steps: up along a cosine for `rise`, then down to 0.
+
+    Smith and Topin 2019, 'Super-convergence'; starts at a 25th of `highest`.
+    """
+    if done < rise:
+        return highest * (1 + 24 * (1 - math.cos(math.pi * done / rise)) / 2) / 25
+    return highest * (1 + math.cos(math.pi * (done - rise) / (1 - rise))) / 2
 
 
 def load_network(paths: RunPaths, run_name: str, epoch: int | str = "last", seed: int = 1) -> nn.Module:

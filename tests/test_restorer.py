@@ -1,0 +1,176 @@
+"""The modern restorer: its blocks, its loop in the engine, and the mixed data that it trains on."""
+
+import numpy as np
+import pytest
+import torch
+from fake_pairs import FakePairs
+
+from facedeblur_utils import checkpoints, datasets, experiments, mixed, training
+from facedeblur_utils.errors import UsageError
+from facedeblur_utils.models import count_parameters
+from facedeblur_utils.paths import run_paths
+from facedeblur_utils.profiles import load_profile
+from facedeblur_utils.restorer import Block, ChannelNorm, Restorer, SimpleGate
+
+TINY = {"restorer_width": 4, "restorer_epochs": 2, "precision": "fp32"}
+
+
+class MaskedPairs(FakePairs):
+    """Fake pairs whose mask is the left half (head) or the upper half (face)."""
+
+    def mask_batch(self, region, indices):
+        masks = np.zeros((len(indices), self.size, self.size), bool)
+        half = slice(self.size // 2)
+        masks[(slice(None), slice(None), half) if region == "head" else (slice(None), half)] = True
+        return masks
+
+
+@pytest.fixture
+def study(monkeypatch, tmp_path):
+    """A tiny profile, its paths, and fake data."""
+    counts = {"train": 12, "val": 4}
+    monkeypatch.setattr(
+        datasets, "open_pairs", lambda paths, name, split: MaskedPairs("SFB1", split, counts[split], 32)
+    )
+    return load_profile("smoke", TINY), run_paths("smoke", tmp_path)
+
+
+def awake(net):
+    """Give the weights that start at zero other values, so that every layer takes part."""
+    torch.manual_seed(0)
+    for parameter in net.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.2)
+    return net
+
+
+def test_untrained_restorer_returns_its_input():
+    image = torch.rand(1, 3, 24, 40)
+    torch.testing.assert_close(Restorer(width=4)(image), image)
+    assert not torch.allclose(awake(Restorer(width=4))(image), image)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 30), (33, 64), (64, 64)])
+def test_any_size(size):
+    assert awake(Restorer(width=4))(torch.rand(2, 3, *size)).shape == (2, 3, *size)
+
+
+def test_padding_does_not_change_the_inside():
+    net = awake(Restorer(width=4, encoder=(1,), middle=0, decoder=(1,)))
+    for block in net.modules():
+        if isinstance(block, Block):  # attention sees the whole image, padding too
+            torch.nn.init.zeros_(block.attention[1].weight)
+    image = torch.rand(1, 3, 40, 41)
+    edge = torch.nn.functional.pad(image, (0, 1, 0, 0), mode="replicate")
+    torch.testing.assert_close(net(image), net(edge)[..., :41], rtol=1e-4, atol=1e-5)
+
+
+def test_parameter_count_of_a_block_and_of_the_published_size():
+    c = 16
+    by_hand = 2 * 2 * c + (c * 2 * c + 2 * c) * 2 + (9 * 2 * c + 2 * c) + 3 * (c * c + c) + 2 * c
+    assert count_parameters(Block(c)) == by_hand
+    assert 2 * count_parameters(Restorer()) < 8e6  # bytes in fp16
+
+
+def test_channel_norm_and_gate_against_their_formulas():
+    x = torch.randn(2, 6, 5, 4)
+    expected = (x - x.mean(1, keepdim=True)) / (x.var(1, keepdim=True, unbiased=False) + 1e-6).sqrt()
+    torch.testing.assert_close(ChannelNorm(6)(x), expected)
+    torch.testing.assert_close(SimpleGate()(x), x[:, :3] * x[:, 3:])
+
+
+def test_every_weight_gets_a_gradient():
+    net = awake(Restorer(width=4))
+    net(torch.rand(1, 3, 32, 32)).square().mean().backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in net.parameters())
+
+
+def test_one_cycle_rises_then_falls_to_zero():
+    rates = [training.one_cycle(0.001, step / 100) for step in range(101)]
+    assert rates[0] == pytest.approx(0.001 / 25) and max(rates) == rates[10] == pytest.approx(0.001)
+    assert rates[100] == pytest.approx(0, abs=1e-12)
+    assert rates[:11] == sorted(rates[:11]) and rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_runs_of_the_profile():
+    profile = load_profile("sample")
+    runs = experiments.restorer_runs(profile)
+    assert list(runs) == ["NSFB1", "NSB1SD", "NSFB2", "NSB2SM", "NMIX"]
+    assert set(profile.restorer_runs) <= set(runs)
+    assert experiments.named_run(profile, "NMIX").schedule == (("MIX", profile.restorer_epochs),)
+    with pytest.raises(UsageError, match="NMIX"):
+        experiments.named_run(profile, "NSFB3")
+
+
+def test_mixed_pairs_are_drawn_by_seed_epoch_and_image(study):
+    profile, paths = study
+    pairs = mixed.MixedPairs(paths, profile)
+    rows = np.arange(12)
+    blurred, sharp = pairs.draw(rows, seed=1, epoch=1)
+    again, _ = pairs.draw(rows[::-1], seed=1, epoch=1)
+    other, same_sharp = pairs.draw(rows, seed=1, epoch=2)
+    assert np.array_equal(blurred, again[::-1]) and not np.array_equal(blurred, other)
+    assert np.array_equal(sharp, same_sharp) and not np.array_equal(blurred, sharp)
+
+
+def test_mixed_kinds_touch_what_they_should_as_often_as_they_should(study):
+    profile, paths = study
+    pairs = mixed.MixedPairs(paths, profile)
+    found = {kind: 0 for kind in mixed.KINDS}
+    for epoch in range(60):
+        blurred, sharp = pairs.draw(np.arange(12), seed=3, epoch=epoch)
+        for changed in (blurred != sharp).any(axis=-1):
+            left, right = changed[:, :16].any(), changed[:, 16:].any()
+            upper, lower = changed[:16].any(), changed[16:].any()
+            if not changed.any():
+                found["sharp"] += 1
+            elif left and not right:
+                found["head"] += 1
+            elif upper and not lower:
+                found["face"] += 1
+            else:
+                found["whole"] += 1
+    for kind, share in mixed.KINDS.items():
+        assert abs(found[kind] / 720 - share) < 0.06, found
+
+
+@pytest.mark.parametrize("name", ["NSFB1", "NMIX"])
+def test_trains_and_opens_again(study, name):
+    profile, paths = study
+    history = training.train(experiments.named_run(profile, name), profile, paths)
+    assert history["epoch"].tolist() == [1, 2] and history["loss"].notna().all()
+    net = training.load_network(paths, name)
+    assert isinstance(net, Restorer)
+    facts = training.run_facts(paths, name)
+    assert facts["optimizer"] == "AdamW (betas = (0.9, 0.9))" and facts["width"] == 4
+
+
+def test_interrupted_run_ends_like_one_that_was_not(study, tmp_path, monkeypatch):
+    profile, paths = study
+    run = experiments.named_run(profile, "NMIX")
+    training.train(run, profile, paths)
+    whole = checkpoints.weights_file(checkpoints.folder_of(paths, "NMIX"), "last").read_bytes()
+
+    other = run_paths("smoke", tmp_path / "other")
+    real = training.restorer_epoch
+
+    def dies(job, dataset, epoch, log):
+        if epoch == 2:
+            raise KeyboardInterrupt
+        return real(job, dataset, epoch, log)
+
+    monkeypatch.setattr(training, "restorer_epoch", dies)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(run, profile, other)
+    monkeypatch.setattr(training, "restorer_epoch", real)
+    training.train(run, profile, other)
+    assert checkpoints.weights_file(checkpoints.folder_of(other, "NMIX"), "last").read_bytes() == whole
+
+
+def test_loss_falls(study):
+    profile, paths = study
+    longer = load_profile(
+        "smoke", TINY | {"restorer_epochs": 12, "restorer_width": 8, "restorer_rate": 0.005}
+    )
+    history = training.train(experiments.named_run(longer, "NSFB1"), longer, paths)
+    assert history["loss"].iloc[-1] < 0.9 * history["loss"].iloc[0]
