@@ -15,10 +15,12 @@ from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.tables import latex_text, record_caption, write_text
 
 CITATION = re.compile(r" ?\[@([\w-]+)\]")
+CODE = re.compile(r"`([^`]+)`")
+BREAK, BREAKABLE = r"(\\_|\.)", r"\1\\allowbreak{}"  # where a long name may go on in the next line
 # What LaTeX needs beyond `tables.latex_text`: these occur in the literature only.
 LATEX_LETTERS = {"✓": r"$\checkmark$", "✗": r"$\times$", "β": r"$\beta$", "∂": r"$\partial$", "⁻⁴": "$^{-4}$"}
 LATEX_LETTERS |= {"⁻⁶": "$^{-6}$", "“": "``", "”": "''"}
-CHARACTERS = {r"\footnotesize": 76, r"\scriptsize": 88}  # bold ones that fit into a line of an A4 thesis
+CHARACTERS = {r"\footnotesize": 76, r"\scriptsize": 82}  # bold ones that fit into a line of an A4 thesis
 
 
 def export_literature(paths: RunPaths) -> list[Path]:
@@ -133,7 +135,7 @@ def _latex_text(text: str) -> str:
     text = re.sub(r"(?<=\d) (?=\d{3}\b)", r"\\,", latex_text(text))  # 10 000 stays in one piece
     for letter, command in LATEX_LETTERS.items():
         text = text.replace(letter, command)
-    return text
+    return CODE.sub(lambda m: rf"\texttt{{{re.sub(BREAK, BREAKABLE, m[1])}}}", text)
 
 
 @cache

@@ -1,0 +1,143 @@
+"""Tables 2.9 and 2.10 made executable: where each loss and metric can be called, and which way it points."""
+
+import importlib
+import math
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from torchmetrics.functional import mean_squared_error
+from torchmetrics.functional.image import (
+    multiscale_structural_similarity_index_measure as ms_ssim,
+)
+from torchmetrics.functional.image import visual_information_fidelity as vif
+
+from facedeblur_utils import assets, blur, faces, kernels, metrics
+from facedeblur_utils.errors import StudyError
+from facedeblur_utils.figures import COLOURS, WIDE
+from facedeblur_utils.literature.loader import load
+
+ABSENT = "not here yet"
+LENGTHS = (2, 4, 8, 12, 18, 26)  # pixels of motion on a face 178 pixels wide: 1 to 15 %
+ANGLE = 30.0  # degrees
+FACE = "000001.jpg"
+
+
+def named(table: str) -> pd.DataFrame:
+    """Losses ("2.9") or metrics ("2.10") with the name that implements each, or 'not here yet'.
+
+    Every name is imported; raises StudyError for one that doesn't exist.
+    """
+    frame = load("implementations").query("table == @table").drop(columns="table").reset_index(drop=True)
+    for name in frame["object"]:
+        if name:
+            resolve(name)
+    return frame.assign(object=[f"`{name}`" if name else ABSENT for name in frame["object"]])
+
+
+def resolve(name: str):
+    """The object behind a dotted name such as "facedeblur_utils.metrics.psnr"; raises StudyError."""
+    parts = name.split(".")
+    for stop in range(len(parts) - 1, 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:stop]))
+        except ModuleNotFoundError:
+            continue
+        for attribute in parts[stop:]:
+            if not hasattr(found, attribute):
+                raise StudyError(f"implementations.csv names {name}, but {found.__name__} has no {attribute}")
+            found = getattr(found, attribute)
+        return found
+    raise StudyError(f"implementations.csv names {name}, but no module {parts[0]} can be imported")
+
+
+def gmsd(output: torch.Tensor, target: torch.Tensor) -> float:
+    """GMSD of two (1, 3, H, W) images in [0, 1] by OpenCV, mean over the channels."""
+    pair = [image[0].permute(1, 2, 0).mul(255).round().byte().numpy() for image in (target, output)]
+    scores, _ = cv2.quality.QualityGMSD_compute(*pair)
+    return float(np.mean(scores[:3]))
+
+
+# The metrics of Table 2.10 that need neither weights nor a set of images: (1, 3, H, W) twice -> number.
+METRICS: dict[str, Callable] = {
+    "MSE": F.mse_loss,
+    "RMSE": lambda output, target: mean_squared_error(output, target, squared=False),
+    "PSNR": metrics.psnr,
+    "SSIM": metrics.ssim,
+    "MS-SSIM": lambda output, target: ms_ssim(output, target, data_range=1.0),
+    "VIF": vif,
+    "GMSD": gmsd,
+}
+
+
+def sample_face() -> np.ndarray:
+    """The first sample face, uint8 RGB (178, 178, 3)."""
+    return faces.central_square(faces.decode((assets.fetch("sample_faces") / FACE).read_bytes()))
+
+
+def blurred_faces(face: np.ndarray) -> list[np.ndarray]:
+    """`face` (H, W, 3) after motion over each of `LENGTHS`."""
+    return [blur.convolve(face, kernels.linear_motion_kernel(length, ANGLE)) for length in LENGTHS]
+
+
+def scores_by_blur(face: np.ndarray) -> pd.DataFrame:
+    """Every metric of `METRICS` for `face` (uint8 RGB, 161 pixels or more a side) under growing blur.
+
+    One row for each metric, one column for each blur length in pixels.
+    """
+    target = _tensor(face)
+    columns = {
+        length: [float(score(_tensor(image), target)) for score in METRICS.values()]
+        for length, image in zip(LENGTHS, blurred_faces(face), strict=True)
+    }
+    return pd.DataFrame(columns, index=pd.Index(METRICS, name="metric"))
+
+
+def directions(scores: pd.DataFrame) -> pd.DataFrame:
+    """Compare `scores_by_blur` with Table 2.10: first and last value, which way, whether it agrees.
+
+    `measured` is Better where the value falls at every step of more blur, Worse where it rises at every
+    step, otherwise unclear.
+    """
+    stated = load("2.10").set_index("metric")["higher_means"]
+    steps = scores.diff(axis=1).iloc[:, 1:]
+    measured = np.select([(steps < 0).all(axis=1), (steps > 0).all(axis=1)], ["Better", "Worse"], "unclear")
+    return pd.DataFrame(
+        {
+            "metric": scores.index,
+            f"at {LENGTHS[0]} px": scores[LENGTHS[0]].to_numpy(),
+            f"at {LENGTHS[-1]} px": scores[LENGTHS[-1]].to_numpy(),
+            "higher means, measured": measured,
+            "higher means, Table 2.10": stated[scores.index].to_numpy(),
+            "agrees": measured == stated[scores.index].to_numpy(),
+        }
+    )
+
+
+def directions_figure(face: np.ndarray, scores: pd.DataFrame) -> Figure:
+    """The blurred faces above, one small curve for each metric below."""
+    images = [face, *blurred_faces(face)]
+    fig = plt.figure(figsize=(WIDE, 3.9))
+    top, bottom = fig.subfigures(2, 1, height_ratios=[1, 2.6])
+    for i, (ax, image) in enumerate(zip(top.subplots(1, len(images)), images, strict=True)):
+        ax.imshow(image)
+        ax.set_title("sharp" if i == 0 else f"{LENGTHS[i - 1]} px")
+        ax.axis("off")
+    axes = bottom.subplots(2, math.ceil(len(scores) / 2), sharex=True).ravel()
+    for ax, (name, values) in zip(axes, scores.iterrows(), strict=False):
+        ax.plot(values.index, values, "o-", color=COLOURS[0], markersize=2.5)
+        ax.set_title(f"{name} (dB)" if name == "PSNR" else name)
+        ax.grid()
+    for ax in axes[len(scores) :]:
+        ax.axis("off")
+    bottom.supxlabel("length of the motion in pixels", fontsize=7.5)
+    return fig
+
+
+def _tensor(image: np.ndarray) -> torch.Tensor:
+    return torch.tensor(image).permute(2, 0, 1)[None].float().div(255).contiguous()
