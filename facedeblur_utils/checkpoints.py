@@ -6,13 +6,16 @@ where another run goes on from that epoch. `epoch_0025.safetensors`, `last.safet
 """
 
 import errno
+import io
 import json
 import os
 import pickle
 import shutil
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save
 from torch import nn
 
@@ -116,6 +119,19 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise _unwritable(path.parent, error) from None
 
 
+def strip_file(folder: Path, name: int | str) -> Path:
+    """Picture of the validation faces after an epoch, or "blurred" or "sharp"."""
+    return folder / "strips" / (f"epoch_{name:04d}.png" if isinstance(name, int) else f"{name}.png")
+
+
+def save_strip(path: Path, image: np.ndarray) -> None:
+    """Write a uint8 (H, W, 3) image as PNG."""
+    path.parent.mkdir(exist_ok=True)
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, "PNG")
+    write_bytes(path, content.getvalue())
+
+
 def write_config(folder: Path, config: dict) -> None:
     write_bytes(folder / CONFIG, json.dumps(config, indent=1).encode())
 
@@ -153,7 +169,7 @@ def disk_needed(parameters: int, trained: int, milestones: int, kept_states: int
 
 def refuse_full_disk(folder: Path, needed: int) -> None:
     """Raise StudyError before the run starts where the disk can't hold it."""
-    here = sum(file.stat().st_size for file in folder.glob("*"))
+    here = sum(file.stat().st_size for file in folder.rglob("*"))
     free = shutil.disk_usage(folder).free
     if free + here < needed:
         raise StudyError(

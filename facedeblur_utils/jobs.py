@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from facedeblur_utils import checkpoints, datasets, precision, vgg
+from facedeblur_utils import checkpoints, mixed, precision, vgg
 from facedeblur_utils.batches import Batch, Batches
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.experiments import Run
@@ -57,7 +57,9 @@ class Job:
         """The dataset's batches; the one before it is let go, so that one at a time is in memory."""
         if dataset not in self.resident:
             self.resident = {
-                dataset: Batches(self.pairs[dataset], self.profile.batch_size, self.accelerator.device)
+                dataset: mixed.batches_of(
+                    self.pairs[dataset], self.profile.batch_size, self.accelerator.device
+                )
             }
         return self.resident[dataset]
 
@@ -114,6 +116,8 @@ class Job:
         names = ["last"] + ["best"] * best + [self.epoch] * (self.epoch in self.run.milestones)
         for name in names:
             checkpoints.save_weights(checkpoints.weights_file(self.folder, name), self.restorer)
+        strip = self.validation.strip(self.restorer)
+        checkpoints.save_strip(checkpoints.strip_file(self.folder, self.epoch), strip)
         passed_on = self.epoch in self.run.milestones and self.epoch < self.run.epochs
         checkpoints.save_state(self.folder, self.state(), milestone=passed_on)
         self.write_history()
@@ -140,7 +144,7 @@ def open_job(run: Run, profile: Profile, paths: RunPaths, seed: int = 1) -> Job 
     folder = checkpoints.folder_of(paths, run.name, seed)
     folder.mkdir(parents=True, exist_ok=True)
     names = list(dict(run.schedule))
-    pairs = {name: datasets.open_pairs(paths, name, "train") for name in names}
+    pairs = {name: mixed.training_pairs(paths, name, profile) for name in names}
     number = profile.seed + seed - 1
     identity = identity_of(run, profile, number, pairs)
     state = checkpoints.load_state(folder)
@@ -152,7 +156,7 @@ def open_job(run: Run, profile: Profile, paths: RunPaths, seed: int = 1) -> Job 
     kind, why = precision.choose(profile.precision)
     accelerator = precision.engine(kind)
     perceptual = _perceptual(run, folder, accelerator, kind)
-    check = [datasets.open_pairs(paths, name, "val") for name in names]
+    check = mixed.validation_pairs(paths, names)
     nets, optimizers = seeded_nets(run, profile, number)
     facts = facts_of(run, profile, nets, optimizers) | {
         "precision": kind,
@@ -182,7 +186,11 @@ def open_job(run: Run, profile: Profile, paths: RunPaths, seed: int = 1) -> Job 
         if run.starts_from:
             _take_over(job, paths, seed)
     if accelerator.is_main_process:
+        facts["validation_input"] = job.validation.of_input()
         checkpoints.write_config(folder, {**identity, **facts})
+        for name in ("blurred", "sharp"):
+            strip = job.validation.strip(sharp=name == "sharp")
+            checkpoints.save_strip(checkpoints.strip_file(folder, name), strip)
     return job
 
 

@@ -1,13 +1,14 @@
-"""PSNR and SSIM on the validation faces after each epoch."""
+"""PSNR and SSIM on the validation faces after each epoch, and a few of them as pictures."""
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from facedeblur_utils import metrics
 from facedeblur_utils.batches import to_network
 
 BATCH = 16
+STRIP = 4  # faces shown over the epochs
 
 
 class Validation:
@@ -30,9 +31,34 @@ class Validation:
         scores = []
         with torch.inference_mode():
             for blurred, sharp in zip(self.blurred.split(BATCH), self.sharp.split(BATCH), strict=True):
-                output = net(to_network(blurred)).float().clamp(0, 1).mul(255).round().div(255)
-                target = to_network(sharp)
-                scores.append(torch.stack([metrics.psnr(output, target), metrics.ssim(output, target)]))
+                scores.append(_scores(_restored(net, blurred) / 255, to_network(sharp)))
         net.train()
         psnr, ssim = torch.cat(scores, dim=1).mean(dim=1).tolist()
         return {"val_psnr": psnr, "val_ssim": ssim}
+
+    def of_input(self) -> dict[str, float]:
+        """Mean PSNR and SSIM of the blurred images themselves: what a network has to beat."""
+        pairs = zip(self.blurred.split(BATCH), self.sharp.split(BATCH), strict=True)
+        scores = [_scores(to_network(blurred), to_network(sharp)) for blurred, sharp in pairs]
+        psnr, ssim = torch.cat(scores, dim=1).mean(dim=1).tolist()
+        return {"psnr": psnr, "ssim": ssim}
+
+    def strip(self, net: nn.Module | None = None, sharp: bool = False) -> np.ndarray:
+        """The same few faces side by side, uint8 (H, n * W, 3): `net`'s outputs, else blurred or sharp."""
+        chosen = np.linspace(0, len(self.blurred) - 1, min(STRIP, len(self.blurred))).round()
+        images = (self.sharp if sharp else self.blurred)[torch.from_numpy(chosen).long()]
+        if net is not None:
+            net.eval()
+            with torch.inference_mode():
+                images = _restored(net, images).permute(0, 2, 3, 1)
+            net.train()
+        return np.concatenate(list(images.to(torch.uint8).cpu().numpy()), axis=1)
+
+
+def _restored(net: nn.Module, blurred: Tensor) -> Tensor:
+    """uint8 NHWC -> the network's outputs NCHW, rounded to whole grey levels 0 ... 255."""
+    return net(to_network(blurred)).float().clamp(0, 1).mul(255).round()
+
+
+def _scores(output: Tensor, target: Tensor) -> Tensor:
+    return torch.stack([metrics.psnr(output, target), metrics.ssim(output, target)])
