@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from facedeblur_utils import pipeline, scheduler, summary
+from facedeblur_utils import pipeline, report, scheduler, summary
 from facedeblur_utils.console import Console
 from facedeblur_utils.errors import StudyError, UsageError
 from facedeblur_utils.manifest import Manifest, only_one
@@ -55,6 +55,8 @@ def carry_out(asked: argparse.Namespace, console: Console) -> int:
         manifest = Manifest(plan.paths)
         manifest.describe(plan.profile)
         result = scheduler.run(plan, manifest, console)
+        manifest.complete()
+        report.write_report(plan.chain, plan.profile, plan.paths, manifest)
         if not result.exit_code:
             summary.sum_up(plan, result, console)
         return result.exit_code

@@ -44,7 +44,7 @@ def fingerprint(stage: Stage, profile: Profile, manifest: Manifest) -> dict:
             **stage.settings,
             **given,
         },
-        "inputs": manifest.hashes(stage.inputs),
+        "inputs": manifest.hashes((*stage.inputs, *stage.extras)),
         "versions": fingerprints.versions([book, *codes.values()]),
     }
 

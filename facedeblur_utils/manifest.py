@@ -20,6 +20,7 @@ from facedeblur_utils.errors import StudyError
 from facedeblur_utils.paths import ROOT, RunPaths
 from facedeblur_utils.pipeline import Stage
 from facedeblur_utils.profiles import Profile
+from facedeblur_utils.provenance import data_made_with, trained_with
 from facedeblur_utils.tables import write_text
 
 LARGE = 2**22  # bytes; larger files are read again only when size or time of change differ
@@ -49,6 +50,11 @@ class Manifest:
     def describe(self, profile: Profile) -> None:
         """Note what holds for the whole run: profile, code and machine as they are now."""
         self.facts |= {"profile": profile.as_dict(), "git": git_state(), "machine": machine()}
+
+    def complete(self) -> None:
+        """Note what shows after a run: the data's source, precision and weights that were really used."""
+        self.facts |= {"data": data_made_with(self.paths), "trained": trained_with(self.paths)}
+        self.save()
 
     def label(self, path: Path) -> str:
         """A file's name in the manifest, which doesn't change when the whole folder is moved."""

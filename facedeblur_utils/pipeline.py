@@ -40,6 +40,7 @@ class Stage:
     notebook: Path
     parameters: dict
     inputs: tuple[Path, ...] = ()
+    extras: tuple[Path, ...] = ()  # inputs that it shows where they exist, and waits for in a whole run
     outputs: tuple[Path, ...] = ()
     kept: tuple[Path, ...] = ()
     time_limit: float = 24 * HOUR  # seconds
@@ -97,51 +98,55 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
     declare = Declaration(profile, paths, parameters)
     literature = sorted(path for path in (PACKAGE / "literature").glob("*.*") if path.suffix != ".py")
     weights = sorted(path for path in WEIGHTS.glob("*") if path.is_file())
-    data = tuple(
-        paths.data / name
-        for name in (
-            *("dataset.json", "split.csv", "images.csv", "faces.npy", "masks_head.npy", "masks_face.npy"),
-            *(f"{name}.npy" for name in DATASETS),
-        )
-    )
+    data, facts = dataset_files(profile, paths), paths.data / "dataset.json"
     runs = training_runs(profile)
-    trained = {name: checkpoint_files(run, paths) for name, run in runs.items()}
+    trained = {name: checkpoint_files(run, profile, paths) for name, run in runs.items()}
     chain = [
-        declare.stage("01_literature_tables", literature, ignores=TRAINING_KEYS),
+        # Shows this study's scores beside those of the literature, so in a whole run it comes last.
+        declare.stage("01_literature_tables", literature, extras=(paths.scores,), ignores=TRAINING_KEYS),
         declare.stage(
             "02_dataset_creation",
             weights,
-            kept=data,
+            kept=(*data, facts),
             ignores=TRAINING_KEYS,
             core="facedeblur_utils.dataset_build",
-            renew=(paths.data / "dataset.json",),
+            renew=(facts,),
         ),
     ]
     for name, run in runs.items():
         other = "gan" if run.network == "autoencoder" else "autoencoder"
         stage = declare.stage(
             "03_train_autoencoder" if run.network == "autoencoder" else "04_train_gan",
-            (*data, *(trained[run.starts_from] if run.starts_from else ())),
+            (*data, *(path for path in trained.get(run.starts_from, ()) if path.suffix == ".pt")),
             kept=trained[name],
             run=name,
             settings={"run": asdict(run)},
             ignores=EPOCH_KEYS | {key for key in TRAINING_KEYS if key.startswith(other)},
             core="facedeblur_utils.training",
-            renew=(paths.checkpoints / name,),
+            renew=tuple(dict.fromkeys(path.parent for path in trained[name])),
         )
         chain.append(stage)
-    weights_made = tuple(path for files in trained.values() for path in files)
-    chain.append(declare.stage("05_evaluation", (*data, *weights_made), outputs=[paths.scores]))
-    chain.append(declare.stage("06_epoch_ablation", (*data, *weights_made, paths.scores)))
+    results = (*data, facts, *(path for files in trained.values() for path in files if path.suffix != ".pt"))
+    chain.append(declare.stage("05_evaluation", results, outputs=[paths.scores]))
+    chain.append(declare.stage("06_epoch_ablation", (*results, paths.scores)))
     return chain
 
 
-def checkpoint_files(run: Run, paths: RunPaths) -> tuple[Path, ...]:
-    """What a finished training run leaves for later stages."""
-    folder = paths.checkpoints / run.name
+def dataset_files(profile: Profile, paths: RunPaths) -> tuple[Path, ...]:
+    """The arrays and tables of the datasets; pasted ones are composed on reading and have no array."""
+    pasted = profile.composite == "paste" and not profile.noise
+    arrays = ["faces", "masks_head", "masks_face", "kernels_1", "kernels_2"]
+    arrays += [name for name in DATASETS if name in ("SFB1", "SFB2") or not pasted]
+    return tuple(paths.data / name for name in ("split.csv", "images.csv", *(f"{a}.npy" for a in arrays)))
+
+
+def checkpoint_files(run: Run, profile: Profile, paths: RunPaths) -> tuple[Path, ...]:
+    """What a finished training run leaves for later stages, for each training seed."""
     names = [f"epoch_{epoch:04d}.safetensors" for epoch in run.milestones]
+    names += [f"state_{epoch:04d}.pt" for epoch in run.milestones if epoch < run.epochs]
     names += ["last.safetensors", "best.safetensors", "history.csv", "config.json"]
-    return tuple(folder / name for name in names)
+    folders = [run.name, *(f"{run.name}.seed{seed}" for seed in range(2, profile.seeds + 1))]
+    return tuple(paths.checkpoints / folder / name for folder in folders for name in names)
 
 
 def producers(chain: list[Stage]) -> dict[Path, Stage]:
@@ -152,7 +157,7 @@ def producers(chain: list[Stage]) -> dict[Path, Stage]:
 def upstream(stage: Stage, chain: list[Stage]) -> list[Stage]:
     """The stages that make what `stage` reads, in order."""
     made_by = producers(chain)
-    names = {made_by[path].name for path in stage.inputs if path in made_by}
+    names = {made_by[path].name for path in (*stage.inputs, *stage.extras) if path in made_by}
     return [other for other in chain if other.name in names]
 
 

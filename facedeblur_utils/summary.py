@@ -71,5 +71,6 @@ def sum_up(plan: Plan, result: Result, console: Console) -> None:
         ("Tables", paths.tables),
         ("Executed notebooks", paths.notebooks),
         ("Data, weights, scores", paths.run),
+        ("Report", paths.report),
     ):
         console.say(f"{what + ':':<23}{place}", minor=True)

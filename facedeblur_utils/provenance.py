@@ -1,0 +1,72 @@
+"""What a reader of a run has to know first: what was shortened, replaced, left out or is missing."""
+
+import json
+
+from facedeblur_utils.paths import RunPaths
+from facedeblur_utils.profiles import Profile
+
+
+def trained_with(paths: RunPaths) -> dict[str, dict]:
+    """Per training run: precision, device, weights of the VGG loss, as its config.json tells."""
+    keys = ("precision", "precision_reason", "device", "vgg", "seed", "threads", "torch")
+    found = {}
+    for file in sorted(paths.checkpoints.glob("*/config.json")):
+        if file.parent.name.endswith(".previous"):
+            continue
+        facts = json.loads(file.read_text(encoding="utf-8"))
+        found[file.parent.name] = {key: facts[key] for key in keys if key in facts}
+    return found
+
+
+def data_made_with(paths: RunPaths) -> dict:
+    """Source of the faces, segmenter, counts and hashes, as dataset.json tells; empty before notebook 02."""
+    file = paths.data / "dataset.json"
+    if not file.is_file():
+        return {}
+    facts = json.loads(file.read_text(encoding="utf-8"))
+    keys = ("source", "head_segmenter", "counts", "found", "excluded", "notes", "sha256", "composite")
+    return {key: facts[key] for key in keys if key in facts}
+
+
+def conditions(paths: RunPaths) -> dict[str, str]:
+    """What results depend on beyond the profile: they are comparable only where these agree."""
+    vgg = {str(facts["vgg"]) for facts in trained_with(paths).values() if facts.get("vgg")}
+    data = data_made_with(paths)
+    return {
+        "vgg": ", ".join(sorted(vgg)),
+        "head_segmenter": data.get("head_segmenter", ""),
+        "source": data.get("source", ""),
+    }
+
+
+def notes(profile: Profile, paths: RunPaths, missing: list[str]) -> list[str]:
+    """Sentences on everything that makes this run less than the whole study on the thesis's means."""
+    found = []
+    if profile.shortened:
+        found.append(
+            f"This is a shortened run (profile {profile.name}): it shows that everything works; its numbers"
+            " are not results of the study."
+        )
+    trained, data = trained_with(paths), data_made_with(paths)
+    if any(facts.get("vgg") == "random" for facts in trained.values()):
+        found.append(
+            "The VGG19 of the autoencoders' loss has random weights, because the ImageNet weights could not"
+            " be reached."
+        )
+    if data.get("head_segmenter", "").startswith("own"):
+        found.append(
+            f"Heads were found by the project's {data['head_segmenter']}, because torchvision's COCO weights"
+            " could not be reached."
+        )
+    if data.get("excluded"):
+        found.append(
+            f"{len(data['excluded'])} of {data['found']} images were left out, for example"
+            f" {data['excluded'][0]['image_id']}: {data['excluded'][0]['reason']}."
+        )
+    found += [f"About the faces: {note}." for note in data.get("notes", [])]
+    precisions = {facts.get("precision") for facts in trained.values()}
+    if len(precisions) > 1:
+        found.append(f"The networks were trained in different precisions: {', '.join(map(str, precisions))}.")
+    if missing:
+        found.append(f"Not made yet: {', '.join(missing)}.")
+    return found
