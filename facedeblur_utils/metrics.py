@@ -4,12 +4,15 @@ Both take NCHW tensors in [0, 1] and compute on them as they are; scores of the 
 to 8 bits (`evaluation.restore`). A mask narrows the mean to a region.
 """
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 
 WINDOW = 11  # pixels; Wang et al. 2004, "Image quality assessment: from error visibility to SSIM"
 SIGMA = 1.5  # pixels, of the Gaussian window
 K1, K2 = 0.01, 0.03
+PIXELS_AT_ONCE = 65_536  # on a CPU
 
 
 def psnr(output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -40,30 +43,55 @@ def ssim(output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         mask = mask[:, border:-border, border:-border]
     # In bf16 autocast the variances, differences of nearly equal numbers, would be lost.
     with torch.autocast(output.device.type, enabled=False):
-        return _mean(_ssim_map(output, target).mean(dim=1), mask)
+        planes = zip(_planes(output), _planes(target), strict=True)
+        windows = torch.cat([_ssim_map(x, y) for x, y in planes])
+    return _mean(windows.unflatten(0, output.shape[:2]).mean(dim=1), mask)
+
+
+def _planes(images: Tensor) -> tuple[Tensor, ...]:
+    """(B, C, H, W) as parts (P, H, W): on a CPU so small that their intermediate results stay in its cache."""
+    planes = images.flatten(0, 1)
+    if images.device.type != "cpu":
+        return (planes,)
+    return planes.split(max(1, PIXELS_AT_ONCE // planes[0].numel()))
 
 
 def _ssim_map(x: Tensor, y: Tensor) -> Tensor:
-    mean_x, mean_y, mean_xx, mean_yy, mean_xy = _blur(torch.stack([x, y, x * x, y * y, x * y]))
-    variances = mean_xx - mean_x.square() + mean_yy - mean_y.square()
-    covariance = mean_xy - mean_x * mean_y
+    """SSIM at every window of (P, H, W) planes: (P, H - 10, W - 10)."""
+    blur = _blur_with_gradient if torch.is_grad_enabled() or x.device.type != "cpu" else _blur_on_cpu
+    # Of the two variances only their sum is needed, so four planes are blurred instead of five.
+    mean_x, mean_y, mean_squares, mean_xy = blur(torch.stack([x, y, x * x + y * y, x * y]))
+    product, squares = mean_x * mean_y, mean_x.square() + mean_y.square()
     c1, c2 = K1**2, K2**2
-    luminance = (2 * mean_x * mean_y + c1) / (mean_x.square() + mean_y.square() + c1)
-    return luminance * (2 * covariance + c2) / (variances + c2)
+    luminance = (2 * product + c1) / (squares + c1)
+    return luminance * (2 * (mean_xy - product) + c2) / (mean_squares - squares + c2)
 
 
-def _blur(images: Tensor) -> Tensor:
-    """Gaussian window over the last two axes, without padding, as two products with banded matrices."""
+def _window() -> Tensor:
+    offsets = torch.arange(WINDOW, dtype=torch.float64) - WINDOW // 2
+    window = torch.exp(-offsets.square() / (2 * SIGMA**2))
+    return window / window.sum()
+
+
+def _blur_on_cpu(images: Tensor) -> Tensor:
+    """Gaussian window over the last two axes, without padding: OpenCV's filter, fast but without gradient."""
+    border, window = WINDOW // 2, _window().numpy()
+    planes = images.flatten(0, -3).numpy()
+    blurred = [cv2.sepFilter2D(plane, -1, window, window) for plane in planes]
+    inside = np.stack([plane[border:-border, border:-border] for plane in blurred])
+    return torch.from_numpy(inside).unflatten(0, images.shape[:-2])
+
+
+def _blur_with_gradient(images: Tensor) -> Tensor:
+    """The same on any device, as two products with banded matrices, whose gradients are products again."""
     rows, columns = (_window_matrix(n, images) for n in images.shape[-2:])
     return rows @ images @ columns.T
 
 
 def _window_matrix(length: int, like: Tensor) -> Tensor:
     """(length - 10, length): row i holds the 1-D window over samples i … i + 10."""
-    offsets = torch.arange(WINDOW, device=like.device, dtype=like.dtype) - WINDOW // 2
-    window = torch.exp(-offsets.square() / (2 * SIGMA**2))
     matrix = like.new_zeros(length - WINDOW + 1, length)
-    for offset, weight in enumerate(window / window.sum()):
+    for offset, weight in enumerate(_window().tolist()):
         matrix.diagonal(offset).fill_(weight)
     return matrix
 
