@@ -99,12 +99,11 @@ def load_network(file: Path) -> DeepLabV3:
     return network.eval()
 
 
-def teacher_faces(size: int = TEACHER_SIZE) -> tuple[np.ndarray, np.ndarray]:
-    """The sample faces (N, size, size, 3) and the teacher's confidence in a person (N, size, size), uint8."""
+def teacher_faces(files: list[Path], size: int = TEACHER_SIZE) -> tuple[np.ndarray, np.ndarray]:
+    """Sample faces (N, size, size, 3) and the teacher's confidence in a person (N, size, size), uint8."""
     import mediapipe
     from mediapipe.tasks.python import BaseOptions, vision
 
-    files = sorted(assets.fetch("sample_faces").glob("*.jpg"))
     images = np.empty((len(files), size, size, 3), np.uint8)
     masks = np.empty((len(files), size, size), np.uint8)
     progress = Progress(len(files), "Teacher: MediaPipe selfie segmenter")
@@ -171,18 +170,25 @@ def scores(network: nn.Module, images: torch.Tensor, masks: torch.Tensor, source
     }
 
 
-def train(plan: list[tuple[int, int]], held_out: int, seed: int, batch: int = 16, rate: float = 3e-3):
+def held_out_and_rest(count: int, held_out: int, generator: torch.Generator) -> tuple:
+    """Indices of the faces that are only scored, and of those that are trained on."""
+    order = torch.randperm(count, generator=generator)
+    return order[:held_out], order[held_out:]
+
+
+def train(network: nn.Module, plan: list[tuple[int, int]], held_out: int, seed: int, rate: float, batch=16):
     """Train on all sample faces but `held_out` of them, by `plan`: (epochs, pixels) one after the other.
 
-    Returns the averaged network in eval mode and its scores on the held-out faces.
+    Which faces are held out depends on `seed` alone. The learning rate rises to `rate`, then falls. Returns
+    the averaged network in eval mode and its scores on the held-out faces.
     """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    images, masks = (torch.from_numpy(array) for array in teacher_faces())
+    files = sorted(assets.fetch("sample_faces").glob("*.jpg"))
+    test, rest = held_out_and_rest(len(files), held_out, generator)
+    images, masks = (torch.from_numpy(array) for array in teacher_faces(files))
     images = images.permute(0, 3, 1, 2)
-    order = torch.randperm(len(images), generator=generator)
-    test, rest = order[:held_out], order[held_out:]
-    network = build_network().to(memory_format=torch.channels_last)
+    network = network.to(memory_format=torch.channels_last).train()
     steps = sum(epochs for epochs, _ in plan) * (len(rest) // batch)
     optimiser = torch.optim.AdamW(network.parameters(), rate, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.15)
@@ -257,20 +263,27 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--coarse-epochs", type=int, default=22, help="passes over the faces at 128 pixels")
     parser.add_argument("--fine-epochs", type=int, default=8, help=f"passes at {SIZE} pixels after that")
     parser.add_argument("--held-out", type=int, default=100, help="faces that are only scored")
+    parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=2024)
+    parser.add_argument("--go-on", action="store_true", help="start from the weights at --output")
     parser.add_argument("--output", type=Path, default=WEIGHTS)
     chosen = parser.parse_args(arguments)
-    start = time.monotonic()
-    plan = [(chosen.coarse_epochs, 128), (chosen.fine_epochs, SIZE)]
-    network, found = train(plan, chosen.held_out, chosen.seed)
+    start, plan = time.monotonic(), [(chosen.coarse_epochs, 128), (chosen.fine_epochs, SIZE)]
+    torch.manual_seed(chosen.seed)
+    network = load_network(chosen.output) if chosen.go_on else build_network()
+    network, found = train(network, plan, chosen.held_out, chosen.seed, chosen.rate)
     options = sys.argv[1:] if arguments is None else arguments
+    commands = [shlex.join(["python", "-m", "facedeblur_utils.head_segmenter", *options])]
+    if chosen.go_on:
+        earlier = json.loads(chosen.output.with_suffix(".json").read_text(encoding="utf-8"))
+        commands = [*earlier["commands"], *commands]
     facts = {
         "network": "torchvision DeepLabV3, MobileNetV3-small backbone, random start",
         "teacher": f"MediaPipe selfie segmenter, SHA-256 {assets.ASSETS['selfie_segmenter'].sha256}",
         "data": f"999 sample faces (CelebA), {chosen.held_out} held out",
         "held-out scores against the teacher": found,
         "parameters": sum(value.numel() for value in network.parameters()),
-        "command": shlex.join(["python", "-m", "facedeblur_utils.head_segmenter", *options]),
+        "commands": commands,
         "seed": chosen.seed,
         "minutes": round((time.monotonic() - start) / 60, 1),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},

@@ -73,10 +73,10 @@ class Restorer(nn.Module):
 
     def __init__(
         self,
-        width: int = 24,
-        encoder: tuple[int, ...] = (1, 1, 2),
-        middle: int = 4,
-        decoder: tuple[int, ...] = (1, 1, 1),
+        width: int = 16,
+        encoder: tuple[int, ...] = (1, 1, 4),
+        middle: int = 6,
+        decoder: tuple[int, ...] = (1, 1, 2),
     ):
         super().__init__()
         self.first = nn.Conv2d(3, width, 3, padding=1)
