@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from facedeblur_utils import datasets, evaluation, figures, task_scores
 from facedeblur_utils.paths import RunPaths
@@ -163,44 +165,40 @@ def draw_rows(rows: list[list[Shot]], width: float = figures.WIDE) -> Figure:
     """Rows of one or two blocks (blurred, deblurred, sharp), placed in inches so that all figures agree."""
     side = (width - BLOCK_GAP - 4 * GAP) / 6
     zoom = (side - GAP) / 2 / ZOOM_ASPECT
-    block_height = 2 * LINE + side + GAP + zoom + LINE + GAP
+    block_height = 3 * LINE + side + 2 * GAP + zoom
     height = len(rows) * block_height
     fig = plt.figure(figsize=(width, height))
     fig.set_layout_engine("none")
+    # One pair of axes in inches for everything: a hundred small ones would take seconds to draw.
+    ax = fig.add_axes((0, 0, 1, 1))
+    ax.set_axis_off()
     for i, row in enumerate(rows):
         for j, shot in enumerate(row):
             left = j * (3 * side + 2 * GAP + BLOCK_GAP)
-            _draw_block(fig, shot, left, height - i * block_height, side, zoom)
+            _draw_block(ax, shot, left, height - i * block_height, side, zoom)
+    ax.set(xlim=(0, width), ylim=(0, height), aspect="auto")
     return fig
 
 
-def _draw_block(fig: Figure, shot: Shot, left: float, top: float, side: float, zoom: float) -> None:
-    width, height = fig.get_size_inches()
-
-    def axes(x: float, y: float, w: float, h: float):
-        ax = fig.add_axes((x / width, y / height, w / width, h / height))
-        ax.set_axis_off()
-        return ax
-
+def _draw_block(ax: Axes, shot: Shot, left: float, top: float, side: float, zoom: float) -> None:
     def write(x: float, y: float, text: str, **style) -> None:
-        fig.text(x / width, y / height, text, ha="center", va="center", **style)
+        ax.text(x, y, text, ha="center", va="center", **style)
 
     centre = left + 1.5 * side + GAP
     write(centre, top - 0.5 * LINE, f"{shot.model} on {shot.dataset}", fontsize=6.5, weight="bold")
     boxes = task_scores.feature_boxes(shot.sharp, ZOOM_ASPECT)
     bottoms = _bottom_lines(shot)
+    y = top - 2 * LINE - side
     for k, image in enumerate((shot.blurred, shot.restored, shot.sharp)):
         x = left + k * (side + GAP)
-        y = top - 2 * LINE - side
         write(x + side / 2, top - 1.5 * LINE, COLUMN_TITLES[k], fontsize=6)
-        ax = axes(x, y, side, side)
-        ax.imshow(image)
-        if k == 0:
-            _draw_blur(ax, shot)
+        ax.imshow(image, extent=(x, x + side, y, y + side))
         for n, (x0, y0, x1, y1) in enumerate(boxes.values()):
-            detail = axes(x + n * (side + GAP) / 2, y - GAP - zoom, (side - GAP) / 2, zoom)
-            detail.imshow(image[y0:y1, x0:x1], aspect="auto")
+            start = x + n * (side + GAP) / 2
+            extent = (start, start + (side - GAP) / 2, y - GAP - zoom, y - GAP)
+            ax.imshow(image[y0:y1, x0:x1], extent=extent)
         write(x + side / 2, y - GAP - zoom - 0.5 * LINE, bottoms[k], fontsize=5.5)
+    _draw_blur(ax, shot, left, y, side)
 
 
 def _bottom_lines(shot: Shot) -> tuple[str, str, str]:
@@ -209,15 +207,18 @@ def _bottom_lines(shot: Shot) -> tuple[str, str, str]:
     return scores[0], scores[1], f"face {shot.image_id}"
 
 
-def _draw_blur(ax, shot: Shot) -> None:
+def _draw_blur(ax: Axes, shot: Shot, left: float, bottom: float, side: float) -> None:
     """Kernel in the corner, and the outline of the blurred area where it is not the whole image."""
+    pixels = shot.blurred.shape[0]
     if shot.mask is not None:
+        steps = (np.arange(pixels) + 0.5) / pixels * side
         for colour, style in (("black", "-"), ("white", ":")):  # seen on dark and on light skin and hair
-            ax.contour(shot.mask, levels=[0.5], colors=colour, linestyles=style, linewidths=0.5)
-    field = round(KERNEL_INSET * shot.blurred.shape[1])  # pixels: the kernel at the scale of the image
+            outline = {"colors": colour, "linestyles": style, "linewidths": 0.5}
+            ax.contour(left + steps, bottom + side - steps, shot.mask, levels=[0.5], **outline)
+    field = round(KERNEL_INSET * pixels)  # the kernel at the scale of the image
     margin = max(field - shot.kernel.shape[0], 0)
     kernel = np.pad(shot.kernel, (margin // 2, margin - margin // 2))
-    inset = ax.inset_axes((0, 1 - KERNEL_INSET, KERNEL_INSET, KERNEL_INSET))
-    inset.imshow(kernel, cmap="gray", vmin=0)
-    inset.set(xticks=[], yticks=[])
-    inset.spines[:].set(visible=True, color="white", linewidth=0.5)
+    inset = KERNEL_INSET * side
+    corner = (left, bottom + side - inset)
+    ax.imshow(kernel, cmap="gray", vmin=0, extent=(left, left + inset, corner[1], bottom + side), zorder=3)
+    ax.add_patch(Rectangle(corner, inset, inset, fill=False, edgecolor="white", linewidth=0.5, zorder=4))
