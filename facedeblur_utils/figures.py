@@ -46,6 +46,7 @@ STYLE = {
     "ytick.major.width": 0.6,
     "image.interpolation": "nearest",
     "image.cmap": "viridis",
+    "image.composite_image": False,  # in PDF every image stays one of its own, which is also faster
 }
 mpl.rcParams.update(STYLE)
 

@@ -49,7 +49,7 @@ def ssim(output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def _planes(images: Tensor) -> tuple[Tensor, ...]:
-    """(B, C, H, W) as parts (P, H, W), on a CPU small enough for intermediate results to stay in its cache."""
+    """(B, C, H, W) as parts (P, H, W), on a CPU so small that intermediate results stay in its cache."""
     planes = images.flatten(0, 1)
     if images.device.type != "cpu":
         return (planes,)
