@@ -20,7 +20,7 @@ BREAK, BREAKABLE = r"(\\_|\.)", r"\1\\allowbreak{}"  # where a long name may go 
 # What LaTeX needs beyond `tables.latex_text`: these occur in the literature only.
 LATEX_LETTERS = {"✓": r"$\checkmark$", "✗": r"$\times$", "β": r"$\beta$", "∂": r"$\partial$", "⁻⁴": "$^{-4}$"}
 LATEX_LETTERS |= {"⁻⁶": "$^{-6}$", "“": "``", "”": "''"}
-CHARACTERS = {r"\footnotesize": 76, r"\scriptsize": 82}  # bold ones that fit into a line of an A4 thesis
+CHARACTERS = {r"\footnotesize": 88, r"\scriptsize": 102}  # letters that fit into a line of an A4 thesis
 
 
 def export_literature(paths: RunPaths) -> list[Path]:
@@ -84,17 +84,14 @@ def column_shares(frame: pd.DataFrame, characters: int) -> list[float]:
     """Share of the line for each column, adding up to 1.
 
     Long columns get more, by the root of their text, so that short ones don't break every line; none gets
-    less than its longest word, where `characters` of them fill the line.
+    less than its longest word, where `characters` letters fill the line (the header's are bold and wider).
     """
     cells = numbered(frame)
     least, wish = [], []
     for name in frame.columns:
-        column = [str(name), *cells[name]]
-        words = [
-            len(word) for text in column for word in re.split(r"\s(?!\[)|-", text)
-        ]  # a number stays with its name
-        least.append((max(words) + 2) / characters)
-        wish.append(math.sqrt(sum(map(len, column))))
+        widths = [1.25 * _longest_word(str(name)), *map(_longest_word, cells[name])]
+        least.append((max(widths) + 2) / characters)  # the space between columns is over one letter wide
+        wish.append(math.sqrt(len(str(name)) + sum(map(len, cells[name]))))
     narrow: set[int] = set()
     while True:  # each round fixes the columns that come out too narrow and divides the rest anew
         left = 1 - sum(least[i] for i in narrow)
@@ -119,6 +116,11 @@ def filterable(frame: pd.DataFrame, name: str) -> str:
         f'<input type="search" placeholder="filter rows" aria-label="filter rows" '
         f'oninput="{html.escape(script)}">{body}'
     )
+
+
+def _longest_word(text: str) -> int:
+    """Letters; a word may break at a hyphen, code at a dot, and a source's number stays with its name."""
+    return max(map(len, re.split(r"\s(?!\[\d+\])|[-_]|\.(?=[a-z])", text)))
 
 
 def _caption(name: str) -> str:
