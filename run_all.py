@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from facedeblur_utils import pipeline, report, scheduler, summary
+from facedeblur_utils import housekeeping, pipeline, report, scheduler, summary
 from facedeblur_utils.console import Console
 from facedeblur_utils.errors import StudyError, UsageError
 from facedeblur_utils.manifest import Manifest, only_one
@@ -30,6 +30,10 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--jobs", type=int, default=1, metavar="N", help="stages side by side, each with a GPU of its own")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="change one value of the profile")
     add("--output", default="", metavar="FOLDER", help="where runs/ and figures/ are written")
+    add("--verify", action="store_true", help="then compare the results with expected/<profile>.json")
+    add("--record", type=int, metavar="SEEDS", help="write that file from so many training seeds")
+    add("--disk", action="store_true", help="show what the profile needs and uses on disk")
+    add("--clean", action="store_true", help="delete what the profile's run has made, after asking")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--quiet", action="store_true", help="only what was made, and errors")
     how.add_argument("--json", action="store_true", help="one JSON object a line, for programs")
@@ -51,21 +55,39 @@ def carry_out(asked: argparse.Namespace, console: Console) -> int:
     if asked.list or asked.dry_run:
         summary.show_states(plan, Manifest(plan.paths), console, only_running=asked.dry_run)
         return 0
+    if asked.disk:
+        for line in housekeeping.disk_lines(plan.profile, plan.paths):
+            console.say(line, event="disk")
+        return 0
+    if asked.record is not None:
+        from facedeblur_utils import record  # imports torch
+
+        return record.record(plan, console)
     with only_one(plan.paths):
+        if asked.clean:
+            console.say(housekeeping.clean(plan.paths), event="clean")
+            return 0
         manifest = Manifest(plan.paths)
         manifest.describe(plan.profile)
         result = scheduler.run(plan, manifest, console)
         manifest.complete()
         report.write_report(plan.chain, plan.profile, plan.paths, manifest)
-        if not result.exit_code:
-            summary.sum_up(plan, result, console)
-        return result.exit_code
+        if result.exit_code:
+            return result.exit_code
+        summary.sum_up(plan, result, console)
+    if asked.verify:
+        from facedeblur_utils import verify  # imports SciPy, which other commands needn't wait for
+
+        return verify.say_differences(plan.profile, plan.paths, console)
+    return 0
 
 
 def make_plan(asked: argparse.Namespace) -> scheduler.Plan:
     if asked.jobs < 1:
         raise UsageError(f"--jobs must be at least 1, got {asked.jobs}")
-    overrides = parse_overrides(asked.set)
+    if asked.record is not None and asked.record < 2:
+        raise UsageError(f"--record needs at least 2 training seeds to tell their spread, got {asked.record}")
+    overrides = parse_overrides(asked.set + ([f"seeds={asked.record}"] if asked.record else []))
     profile = load_profile(asked.profile, overrides)
     paths = run_paths(profile.name, asked.output)
     # Notebooks run in their own folder, so a relative path would mean another place there.

@@ -32,8 +32,8 @@ class Console:
         if self.mode != "quiet":
             self._write(self.stream, f"{stage} | {line}" if prefix else line, "line", {"stage": stage})
 
-    def fail(self, text: str, **facts) -> None:
-        self._write(self.stream if self.mode == "json" else self.errors, text, "error", facts)
+    def fail(self, text: str, event: str = "error", **facts) -> None:
+        self._write(self.stream if self.mode == "json" else self.errors, text, event, facts)
 
     def _write(self, stream, text: str, event: str, facts: dict) -> None:
         if self.mode == "json":

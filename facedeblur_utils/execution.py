@@ -7,6 +7,7 @@ papermill's exit alone is not believed.
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,13 +19,15 @@ from pathlib import Path
 
 from facedeblur_utils import processes
 from facedeblur_utils.console import Console
-from facedeblur_utils.paths import RunPaths
+from facedeblur_utils.paths import ROOT, RunPaths
 from facedeblur_utils.pipeline import Stage
 from facedeblur_utils.progress import duration
 from facedeblur_utils.tables import write_text
 
 SAMPLE_SECONDS = 0.5  # between looks at the memory
 STAGE, RUN_ID = "FACEDEBLUR_STAGE", "FACEDEBLUR_RUN_ID"  # what exports note as their origin
+# MediaPipe's libraries say this at every start, whatever log level is asked for.
+CHATTER = re.compile(r"[IW]0000 |WARNING: (All log|Logging before)|INFO: Created TensorFlow Lite")
 ONE_LINE = ("StudyError", "UsageError")  # errors that need no traceback
 
 
@@ -91,7 +94,8 @@ def run_stage(
     try:
         status_file = scratch / "status.json"
         environment = _environment(scratch) | {processes.MARK: mark} | (variables or {})
-        child = _start(stage, copy, status_file, scratch, environment)
+        errors = (scratch / "stderr").open("w+", encoding="utf-8", errors="replace")
+        child = _start(stage, copy, status_file, scratch, environment, errors)
         reader = threading.Thread(target=_pass_on, args=[child.stdout, stage.name, log, console, prefix])
         reader.start()
         ended_by, peak = _watch(child, stage.time_limit, begin, interruption)
@@ -99,6 +103,9 @@ def run_stage(
         child.wait()
         reader.join(timeout=10)
         status = _read(status_file)
+        errors.seek(0)
+        status["last_words"] = [line.rstrip() for line in errors if line.strip()][-5:]
+        errors.close()
     finally:
         processes.end(mark)
         shutil.rmtree(scratch, ignore_errors=True)
@@ -123,10 +130,17 @@ def _environment(scratch: Path) -> dict:
     spec = {"argv": argv, "display_name": "Python 3", "language": "python"}
     (kernel / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
     # JUPYTER_PATH comes before the kernels of user and system; start-up files of the user stay out, too.
-    return os.environ | {"JUPYTER_PATH": str(scratch), "IPYTHONDIR": str(scratch / "ipython")}
+    return os.environ | {
+        "JUPYTER_PATH": str(scratch),
+        "IPYTHONDIR": str(scratch / "ipython"),
+        # The package that is fingerprinted is the one that runs, whichever is installed.
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+    }
 
 
-def _start(stage: Stage, copy: Path, status: Path, scratch: Path, environment: dict) -> subprocess.Popen:
+def _start(
+    stage: Stage, copy: Path, status: Path, scratch: Path, environment: dict, errors
+) -> subprocess.Popen:
     spec = {
         "notebook": str(stage.notebook),
         "copy": str(copy),
@@ -140,7 +154,7 @@ def _start(stage: Stage, copy: Path, status: Path, scratch: Path, environment: d
         [sys.executable, "-m", "facedeblur_utils.notebook_process", str(spec_file)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=errors,  # the notebook's own come through stdout; this is what is left of a crash
         env=environment,
         start_new_session=True,  # Ctrl-C at the terminal reaches run_all.py alone, which ends the stage
     )
@@ -151,7 +165,7 @@ def _pass_on(stream, name: str, log: Path, console: Console, prefix: bool) -> No
     with log.open("w", encoding="utf-8") as lines:
         for chunk in iter(stream.readline, b""):
             for line in chunk.decode("utf-8", errors="replace").replace("\r", "\n").splitlines():
-                if line.strip():
+                if line.strip() and not CHATTER.match(line):
                     print(line.rstrip(), file=lines, flush=True)
                     console.passed(name, line.rstrip(), prefix)
 
@@ -196,7 +210,7 @@ def _why(stage: Stage, status: dict, before: dict, outcome: Outcome) -> list[str
         used = f"{outcome.peak_bytes / 2**30:.1f} GiB"
         return [f"its process was killed, as happens when memory runs out (it held {used} when last seen)"]
     if kind == "kernel died":
-        return [f"its kernel died (exit code {status.get('kernel_exit')})"]
+        return [f"its kernel died (exit code {status.get('kernel_exit')})", *status["last_words"]]
     if kind == "exception" and status["name"] == "SystemExit":
         return [f"the notebook ended itself with sys.exit({status['message']})"]
     if kind == "exception" and status["name"] in ONE_LINE:
@@ -206,7 +220,7 @@ def _why(stage: Stage, status: dict, before: dict, outcome: Outcome) -> list[str
     if kind == "papermill failed":
         return [f"papermill could not run it: {status['name']}: {status['message']}"]
     if kind != "completed":
-        return [f"its process ended too early (exit code {status['exit']}, {kind})", *_tail(outcome.log)]
+        return [f"its process ended too early (exit code {status['exit']}, {kind})", *status["last_words"]]
     missing = [path for path in stage.made if not path.is_file() or not path.stat().st_size]
     if missing:
         share = f"{len(missing)} of {len(stage.made)} missing"
@@ -215,13 +229,6 @@ def _why(stage: Stage, status: dict, before: dict, outcome: Outcome) -> list[str
     if old:
         return [f"it ran to its end but left {old[0]} as it was before ({len(old)} outputs are from before)"]
     return []
-
-
-def _tail(log: Path) -> list[str]:
-    try:
-        return log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:]
-    except OSError:
-        return []
 
 
 def _report(stage: Stage, status: dict, why: list[str], outcome: Outcome) -> str:

@@ -45,14 +45,15 @@ DISTRIBUTIONS = {  # import name -> distribution, of those that can change a res
 class Code:
     """What a piece of code is (`digest`) and what it names: package modules, other imports, attributes."""
 
-    def __init__(self, text: str, package: str = ""):
+    def __init__(self, text: str, package: str = "", whole_package: bool = False):
         try:
             tree = ast.parse(text)
         except SyntaxError:  # fails when it runs; compared as text
             self.digest, self.modules, self.imports, self.names = sha256(text.encode()), set(), set(), set()
             return
         self.modules, self.imports, self.names = set(), set(), set()
-        for node in ast.walk(tree):
+        # A package's own file comes along with each of its modules; what its functions import does not.
+        for node in tree.body if whole_package else ast.walk(tree):
             self._note(node, package)
         self.digest = sha256(ast.dump(_without_docstrings(tree)).encode())
 
@@ -96,8 +97,9 @@ def module_file(name: str) -> Path | None:
 @functools.cache
 def module_code(name: str) -> Code:
     file = module_file(name)
-    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-    return Code(file.read_text(encoding="utf-8"), package)
+    whole = file.name == "__init__.py"
+    package = name if whole else name.rpartition(".")[0]
+    return Code(file.read_text(encoding="utf-8"), package, whole)
 
 
 def closure(names: Iterable[str], stop: Iterable[str] = ()) -> dict[str, Code]:

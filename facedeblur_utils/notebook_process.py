@@ -83,7 +83,7 @@ def main(spec_file: str) -> int:
             language="python",
             progress_bar=False,
             stdout_file=sys.stdout,
-            stderr_file=sys.stderr,
+            stderr_file=sys.stdout,  # one order of lines for terminal and log
             cwd=str(Path(spec["notebook"]).parent),
         )
         _look_for_exit(executed, status)

@@ -1,0 +1,118 @@
+"""Expected results: tolerances from seed variance, and what --verify says about right and wrong runs."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from facedeblur_utils import housekeeping, verify
+from facedeblur_utils.console import Console
+from facedeblur_utils.errors import StudyError, UsageError
+from facedeblur_utils.paths import RunPaths
+from facedeblur_utils.profiles import load_profile
+
+MODELS = ["input", "ASFB1", "ASFB2", "GSFB1", "GSFB2"]
+SPREAD = {"i": 0.0, "A": 0.1, "G": 0.5}  # dB between training seeds
+
+
+def scores(seed: int, shift: float = 0.0) -> pd.DataFrame:
+    """Made-up scores of one training: two images, two datasets."""
+    draw = np.random.default_rng(seed)
+    rows = []
+    for model in MODELS:
+        for dataset in ("SFB1", "SFB2"):
+            centre = 25 + draw.normal(0, SPREAD[model[0]]) + (shift if model == "ASFB1" else 0)
+            rows += [(model, dataset, f"{i}", "whole", "psnr", centre + i) for i in range(2)]
+            rows.append((model, dataset, "0", "background", "psnr", np.nan))
+    return pd.DataFrame(rows, columns=["model", "dataset", "image_id", "region", "metric", "value"])
+
+
+@pytest.fixture
+def recorded(tmp_path, monkeypatch):
+    """Paths of a run whose results were recorded from four seeds."""
+    monkeypatch.setattr(verify, "EXPECTED", tmp_path)
+    paths = RunPaths("smoke", tmp_path)
+    paths.tables.mkdir(parents=True)
+    for name in verify.EXACT:
+        (paths.tables / name).write_text(name)
+    by_seed = pd.DataFrame({seed: verify.means(scores(seed)) for seed in range(1, 5)})
+    verify.write_expected(by_seed, load_profile("smoke"), paths)
+    return paths
+
+
+def check(paths: RunPaths, frame: pd.DataFrame) -> list[str]:
+    paths.results.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(paths.scores, index=False)
+    return verify.differences(load_profile("smoke"), paths)
+
+
+def test_tolerances_follow_the_spread_of_their_kind_and_have_a_floor():
+    by_seed = pd.DataFrame({seed: verify.means(scores(seed)) for seed in range(1, 41)})
+    allowed = verify.tolerances(by_seed)
+    assert allowed["input", "SFB1", "whole", "psnr"] == verify.FLOOR["psnr"]
+    assert allowed["ASFB1", "SFB1", "whole", "psnr"] == allowed["ASFB2", "SFB1", "whole", "psnr"]
+    ratio = allowed["GSFB1", "SFB1", "whole", "psnr"] / allowed["ASFB1", "SFB1", "whole", "psnr"]
+    assert ratio == pytest.approx(5, rel=0.3)
+    # With 78 degrees of freedom the interval for ten values at 1 % is 3.3 standard deviations on each side.
+    assert allowed["ASFB1", "SFB1", "whole", "psnr"] == pytest.approx(0.33, rel=0.2)
+
+
+def test_other_seeds_agree_and_a_bug_does_not(recorded):
+    for seed in range(100, 120):
+        assert check(recorded, scores(seed)) == []
+    found = check(recorded, scores(100, shift=-2))
+    assert len(found) == 2 and all(line.startswith("ASFB1/") for line in found)
+    assert "expected" in found[0] and "±" in found[0]
+
+
+def test_missing_new_and_altered_results_are_named(recorded):
+    frame = scores(1)
+    assert "GSFB1/SFB1/whole/psnr: missing" in check(recorded, frame[frame["model"] != "GSFB1"])[0]
+    more = frame[frame["model"] == "GSFB1"].assign(model="NEW")
+    assert "NEW/SFB1/whole/psnr: not among" in check(recorded, pd.concat([frame, more]))[0]
+    (recorded.tables / verify.EXACT[0]).write_text("other")
+    assert check(recorded, frame) == [f"{verify.EXACT[0]}: its bytes are not those recorded"]
+
+
+def test_other_conditions_and_profiles_are_said(recorded):
+    check(recorded, scores(1))
+    changed = load_profile("smoke", {"gan_rate": 0.1})
+    assert "the profile's values" in verify.differences(changed, recorded)[0]
+    recorded.data.mkdir(parents=True)
+    (recorded.data / "dataset.json").write_text('{"head_segmenter": "COCO"}')
+    assert "head_segmenter was '' and is 'COCO'" in check(recorded, scores(1))[0]
+
+
+def test_exit_code_is_3_and_nothing_recorded_is_one_line(recorded, capsys):
+    check(recorded, scores(1))
+    assert verify.say_differences(load_profile("smoke"), recorded, Console()) == 0
+    check(recorded, scores(1, shift=3))
+    assert verify.say_differences(load_profile("smoke"), recorded, Console()) == 3
+    assert "2 differences" in capsys.readouterr().err
+    with pytest.raises(StudyError, match="write it with --record"):
+        verify.differences(load_profile("sample"), recorded)
+
+
+def test_disk_use_is_told_by_part(tmp_path):
+    paths = RunPaths("smoke", tmp_path)
+    paths.data.mkdir(parents=True)
+    (paths.data / "faces.npy").write_bytes(b"x" * 30_000_000)
+    assert housekeeping.uses(paths)["data"] == 3e7
+    lines = housekeeping.disk_lines(load_profile("smoke"), paths)
+    assert any(line.startswith("data") and "0.03 GB" in line for line in lines)
+    needed = housekeeping.needs(load_profile("thesis"), paths)
+    # Three images of 256 x 256 x 3 bytes and two masks of one bit a pixel for 24 183 faces, and kernels.
+    assert needed["data"] / 24183 == pytest.approx(9 * 65536 + 16384, rel=0.05)
+
+
+def test_cleaning_asks_and_spares_the_published_figures(tmp_path):
+    for profile in ("smoke", "study"):
+        paths = RunPaths(profile, tmp_path)
+        paths.run.mkdir(parents=True)
+        paths.figures.mkdir(parents=True)
+        with pytest.raises(UsageError, match="asks before"):
+            housekeeping.clean(paths)
+        assert housekeeping.clean(paths, ask=lambda question: "no") == "Nothing was deleted."
+        assert paths.run.exists()
+        assert "Deleted" in housekeeping.clean(paths, ask=lambda question: "yes")
+        assert not paths.run.exists()
+        assert paths.figures.exists() == (profile == "study")
