@@ -73,6 +73,7 @@ def _recipe(profile: Profile, source: sources.Source) -> dict:
         "profile": {key: settings[key] for key in PROFILE_KEYS},
         "source": source.description,
         "source_listing": source.listing_hash(),
+        "source_notes": source.notes,
         "identities": _file_hash(profile.identity_file),
         "models": mask_cache.model_hash(),
         "code": hashlib.sha256(b"".join(Path(m.__file__).read_bytes() for m in CODE)).hexdigest(),
@@ -108,9 +109,8 @@ def _workplace(paths: RunPaths, recipe: dict) -> Path:
 
 
 def _split(profile: Profile, source: sources.Source) -> pd.DataFrame:
-    identities = sources.read_identities(profile.identity_file) if profile.identity_file else None
     ids = [item.image_id for item in source.items]
-    return faces.split_faces(ids, profile.split, profile.seed, identities)
+    return faces.split_faces(ids, profile.split, profile.seed, sources.identities(profile, source))
 
 
 def _finish(source, split: pd.DataFrame, chunks: list[dict], recipe: dict, work: Path) -> None:

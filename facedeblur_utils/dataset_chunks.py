@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +19,7 @@ from facedeblur_utils.kernels import linear_motion_kernel, padded
 from facedeblur_utils.paths import cache_folder
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.progress import Progress
-from facedeblur_utils.sources import Item, Source
+from facedeblur_utils.source_files import Item, Source
 from facedeblur_utils.tables import write_text
 
 CHUNK = 64  # images that are segmented, blurred and stored together
@@ -145,8 +146,13 @@ def _store(start: int, pictures: list[dict], images: list[dict], arrays: dict[st
     return {"images": images, "sha256": hashes}
 
 
-def _open_arrays(profile: Profile, count: int, work: Path, stack: ExitStack) -> dict[str, ArrayFile]:
-    """The array files of a build by name, created or reopened; checks the free space first."""
+def bytes_needed(profile: Profile, count: int) -> int:
+    """Size on disk of the arrays of `count` images."""
+    return sum(_array_bytes(*shape) for shape in _shapes(profile, count).values())
+
+
+def _shapes(profile: Profile, count: int) -> dict[str, tuple[tuple[int, ...], type]]:
+    """Shape and type of each array of a build, by name."""
     size, side = profile.image_size, dataset_images.longest_kernel(profile)
     shapes = {"faces": ((count, size, size, 3), np.uint8)}
     for number, (whole, part, region) in dataset_images.BLURS.items():
@@ -155,12 +161,18 @@ def _open_arrays(profile: Profile, count: int, work: Path, stack: ExitStack) -> 
             shapes[part] = ((count, size, size, 3), np.uint8)
         shapes[f"masks_{region}"] = ((count, size * size // 8), np.uint8)
         shapes[f"kernels_{number}"] = ((count, side, side), np.float32)
+    return shapes
+
+
+def _array_bytes(shape: tuple[int, ...], kind: type) -> int:
+    return math.prod(shape) * np.dtype(kind).itemsize
+
+
+def _open_arrays(profile: Profile, count: int, work: Path, stack: ExitStack) -> dict[str, ArrayFile]:
+    """The array files of a build by name, created or reopened; checks the free space first."""
+    shapes = _shapes(profile, count)
     files = {name: work / f"{name}.npy" for name in shapes}
-    needed = sum(
-        int(np.prod(shape)) * np.dtype(kind).itemsize
-        for name, (shape, kind) in shapes.items()
-        if not files[name].exists()
-    )
+    needed = sum(_array_bytes(*shapes[name]) for name, file in files.items() if not file.exists())
     free = shutil.disk_usage(work).free
     if needed > free:
         raise StudyError(

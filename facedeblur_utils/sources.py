@@ -1,46 +1,20 @@
 """Where sharp faces come from: the sample, a folder, a zip, CelebA-HQ as people have it, a hub dataset."""
 
-import hashlib
-import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+import re
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
-from facedeblur_utils import assets
+from facedeblur_utils import assets, celeba_hq
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.faces import ImageProblem, decode
 from facedeblur_utils.profiles import Profile
+from facedeblur_utils.source_files import Item, Source, folder_source, zip_source
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
 SAMPLE_FACES = 999
-
-
-@dataclass(frozen=True)
-class Item:
-    """One image file of a source; `name` is its path inside, as shown in messages."""
-
-    image_id: str
-    name: str
-    size: int  # bytes
-
-
-@dataclass(frozen=True)
-class Source:
-    """Image files in a fixed order, and how to read them; `notes` say what was taken for granted."""
-
-    description: str
-    items: list[Item]
-    read: Callable[[Item], bytes]
-    notes: list[str] = field(default_factory=list)
-
-    def listing_hash(self) -> str:
-        """SHA-256 of ids, names and sizes: changes when files are added, removed or replaced."""
-        digest = hashlib.sha256()
-        for item in self.items:
-            digest.update(f"{item.image_id}\0{item.name}\0{item.size}\n".encode())
-        return digest.hexdigest()
+FORMS = "'sample', a folder, a zip, 'celeba-hq:FOLDER-OR-ZIP' or 'hub:NAME[:SPLIT]'"
+MORE_CELEBA = "get CelebAMask-HQ or a 256 px copy of CelebA-HQ and name it: source: celeba-hq:FOLDER-OR-ZIP"
 
 
 def open_source(profile: Profile) -> Source:
@@ -48,87 +22,63 @@ def open_source(profile: Profile) -> Source:
 
     Raises StudyError, one line, for a source that isn't there, is empty, or doesn't hold what it promises.
     """
+    kind, colon, rest = profile.source.partition(":")
     if profile.source == "sample":
-        source = folder_source(assets.fetch("sample_faces"), "999 CelebA faces (sample)")
+        source = folder_source(assets.fetch("sample_faces"), f"{SAMPLE_FACES} CelebA faces (sample)")
         if len(source.items) != SAMPLE_FACES:
             raise StudyError(f"the sample must hold {SAMPLE_FACES} faces, found {len(source.items)}")
+    elif kind == "celeba-hq":
+        if not rest:
+            raise StudyError(f"source 'celeba-hq' doesn't say where the images are; {MORE_CELEBA}")
+        source = _celeba_hq(profile, Path(rest).expanduser())
+    elif kind == "hub" and colon:
+        from facedeblur_utils.hub_source import hub_source
+
+        source = hub_source(rest)
     else:
-        path = Path(profile.source).expanduser()
-        if path.is_dir():
-            source = folder_source(path, f"folder {path.name}")
-        elif path.is_file():
-            source = zip_source(path)
-        else:
-            raise StudyError(f"source '{profile.source}' is neither 'sample' nor a folder or zip that exists")
+        source = _files(Path(profile.source).expanduser())
     items = sorted(source.items, key=lambda item: item.image_id)
-    if profile.limit:
-        items = items[: profile.limit]
-    return Source(source.description, items, source.read, source.notes)
+    return replace(source, items=items[: profile.limit] if profile.limit else items)
 
 
-def folder_source(folder: Path, description: str) -> Source:
-    """All image files in `folder` and below; ids are their paths without suffix."""
-    files = {}
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
-        hidden = any(part.startswith(".") for part in inside.parts)
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and not hidden:
-            files[inside.as_posix()] = path
-    if not files:
-        raise StudyError(f"no images in folder {folder}; looked for {', '.join(sorted(IMAGE_SUFFIXES))}")
-    sizes = {name: path.stat().st_size for name, path in files.items()}
-    return Source(description, named_items(sizes), lambda item: files[item.name].read_bytes())
+def identities(profile: Profile, source: Source) -> dict[str, str] | None:
+    """Person of each image by id, from the profile's identity file; None where there is none.
 
-
-def zip_source(path: Path) -> Source:
-    """All image files in a zip. Nothing is unpacked, so no member can leave the archive."""
-    try:
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise StudyError(f"{path} is not a zip that can be read ({error})") from None
-    sizes = {}
-    for member in archive.infolist():
-        inside = PurePosixPath(member.filename)
-        hidden = any(part.startswith(".") or part == "__MACOSX" for part in inside.parts)
-        if inside.suffix.lower() in IMAGE_SUFFIXES and not member.is_dir() and not hidden:
-            sizes[member.filename] = member.file_size
-    if not sizes:
-        raise StudyError(f"no images in zip {path}; looked for {', '.join(sorted(IMAGE_SUFFIXES))}")
-    return Source(f"zip {path.name}", named_items(sizes), lambda item: archive.read(item.name))
-
-
-def named_items(sizes: dict[str, int]) -> list[Item]:
-    """Items for `sizes` (path inside the source -> bytes): id is the path without suffix, `/` as `_`.
-
-    Where two files would get the same id, both keep their suffix.
+    Raises StudyError where the file knows none of the images.
     """
-    plain = {name: PurePosixPath(name).with_suffix("").as_posix().replace("/", "_") for name in sizes}
-    counts: dict[str, int] = {}
-    for image_id in plain.values():
-        counts[image_id] = counts.get(image_id, 0) + 1
-    items = []
-    for name, image_id in plain.items():
-        unique = image_id if counts[image_id] == 1 else name.replace("/", "_")
-        items.append(Item(unique, name, sizes[name]))
-    return sorted(items, key=lambda item: item.image_id)
+    if not profile.identity_file:
+        return None
+    known = read_identities(profile.identity_file)
+    names = {item.image_id: source.originals.get(item.image_id, item.image_id) for item in source.items}
+    people = {image_id: known[name] for image_id, name in names.items() if name in known}
+    if not people:
+        raise StudyError(
+            f"identity file {profile.identity_file} names none of the images of {source.description}; "
+            f"it has ids like '{next(iter(known), '')}', the source like '{next(iter(names.values()))}'"
+        )
+    return people
 
 
 def read_identities(path: str) -> dict[str, str]:
-    """Person of each image from CelebA's `identity_CelebA.txt` (lines `000001.jpg 2880`), by image id."""
-    file = Path(path).expanduser()
-    try:
-        lines = file.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"identity file {file} can't be read ({error})") from None
+    """Person by file name without suffix, from CelebA's `identity_CelebA.txt` (lines `000001.jpg 2880`)."""
+    text = read_text(Path(path).expanduser(), "identity file")
     people = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(text.splitlines(), 1):
         fields = line.split()
-        if not fields:
-            continue
-        if len(fields) != 2:
-            raise StudyError(f"identity file {file}, line {number}: expected 'file person', got '{line}'")
-        people[PurePosixPath(fields[0]).stem] = fields[1]
+        if len(fields) not in (0, 2):
+            raise StudyError(f"identity file {path}, line {number}: expected 'file person', got '{line}'")
+        if fields:
+            people[Path(fields[0]).stem] = fields[1]
     return people
+
+
+def read_text(path: Path, what: str) -> str:
+    """The text of a file, or a StudyError that names `what` it should have been."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", "") or "not a text file"
+        raise StudyError(f"{what} {path} can't be read ({reason})") from None
 
 
 def picture(source: Source, item: Item) -> np.ndarray | None:
@@ -137,3 +87,42 @@ def picture(source: Source, item: Item) -> np.ndarray | None:
         return decode(source.read(item))
     except (ImageProblem, OSError):
         return None
+
+
+def _files(path: Path) -> Source:
+    if path.is_dir():
+        return folder_source(path, f"folder {path.name}")
+    if path.is_file():
+        return zip_source(path)
+    raise StudyError(f"source '{path}' doesn't exist; a source is {FORMS}")
+
+
+def _celeba_hq(profile: Profile, path: Path) -> Source:
+    source = _files(path)
+    if profile.mapping_file:
+        where = Path(profile.mapping_file).expanduser()
+        text = read_text(where, "mapping file")
+    else:
+        where, text = _mapping_beside(path)
+    mapping = celeba_hq.read_mapping(text, str(where))
+    return celeba_hq.train_part(source, mapping, profile.first_number)
+
+
+def _mapping_beside(path: Path) -> tuple[str, str]:
+    """The mapping file in the folder or zip, or in the folder around it."""
+    name = celeba_hq.MAPPING_NAME
+    beside = [path / name, path.parent / name] if path.is_dir() else [path.parent / name]
+    for file in beside:
+        if file.is_file():
+            return str(file), read_text(file, "mapping file")
+    if path.is_file():
+        import zipfile
+
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.namelist():
+                if re.search(rf"(^|/){re.escape(name)}$", member):
+                    return f"{path}:{member}", archive.read(member).decode("utf-8", "replace")
+    raise StudyError(
+        f"no {name} in or beside {path}: it says which images are CelebA's train part; it comes with "
+        "CelebAMask-HQ, name it by mapping_file"
+    )
