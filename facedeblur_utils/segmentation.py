@@ -11,15 +11,15 @@ import cv2
 import numpy as np
 import torch
 from torch import nn
-from torchvision.models import segmentation as torchvision_segmentation
 
-from facedeblur_utils import assets, head_segmenter, paths
+from facedeblur_utils import assets, paths
 from facedeblur_utils.errors import UsageError
 
 WORKING_SIZE = 256  # pixels; smaller images are enlarged to it, so that the detector sees enough
 MOST_FACES = 8
 CONNECT_SECONDS = 4
 PERSON = 15  # class of torchvision's COCO_WITH_VOC_LABELS weights
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 OWN_NAME = "own DeepLabV3 MobileNetV3-small"
 
 # The outline of the face in the order of MediaPipe's FaceLandmarksConnections.FACE_LANDMARKS_FACE_OVAL.
@@ -148,11 +148,9 @@ class _HeadSegmenter:
         pixels = nn.functional.interpolate(
             pixels, size, mode="bilinear", antialias=scale < 1, align_corners=False
         )
-        mean, std = (
-            torch.tensor(v, device=device).view(3, 1, 1)
-            for v in (head_segmenter.IMAGENET_MEAN, head_segmenter.IMAGENET_STD)
-        )
-        logits = self.network((pixels - mean) / std)["out"]
+        pixels = _normalised(pixels)
+        # Seen as it is and mirrored: a little better than either (IoU 0.927 instead of 0.924).
+        logits = self.network(pixels)["out"] + self.network(pixels.flip(3))["out"].flip(3)
         if self.channel is None:
             person = logits[:, :1]
         else:  # the margin by which the person beats every other class
@@ -174,11 +172,16 @@ def _head_segmenter() -> _HeadSegmenter:
     pretrained = None if wish == "own" else _torchvision_network()
     if pretrained:
         return pretrained
+    # torchvision takes seconds to load, and who looks for faces alone doesn't need it.
+    from facedeblur_utils import head_segmenter
+
     network = head_segmenter.load_network(paths.WEIGHTS / "head_segmenter.safetensors")
     return _HeadSegmenter(OWN_NAME, network, head_segmenter.SIZE, None)
 
 
 def _torchvision_network() -> _HeadSegmenter | None:
+    from torchvision.models import segmentation as torchvision_segmentation
+
     if torch.cuda.is_available():
         weights = torchvision_segmentation.DeepLabV3_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1
         build, name, device = torchvision_segmentation.deeplabv3_resnet101, "ResNet-101", "cuda"
@@ -201,6 +204,12 @@ def _torchvision_network() -> _HeadSegmenter | None:
     network.load_state_dict(state)
     full_name = f"torchvision DeepLabV3 {name} (COCO)"
     return _HeadSegmenter(full_name, network.eval().to(device), 520, PERSON)
+
+
+def _normalised(pixels: torch.Tensor) -> torch.Tensor:
+    """NCHW in [0, 1] as the networks were trained: ImageNet's means and deviations taken out."""
+    mean, std = (torch.tensor(value, device=pixels.device).view(3, 1, 1) for value in IMAGENET)
+    return (pixels - mean) / std
 
 
 def _reachable(url: str) -> bool:
