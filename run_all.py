@@ -1,11 +1,12 @@
 """Command line of the study: runs its notebooks in order. `python run_all.py --help` says how."""
 
 import argparse
+import dataclasses
 import os
 import sys
 from pathlib import Path
 
-from facedeblur_utils import housekeeping, pipeline, report, scheduler, summary
+from facedeblur_utils import cluster, housekeeping, pipeline, report, scheduler, summary
 from facedeblur_utils.console import Console
 from facedeblur_utils.errors import StudyError, UsageError
 from facedeblur_utils.manifest import Manifest, only_one
@@ -28,6 +29,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--until", dest="last", metavar="STAGE", help="this stage and all before it")
     add("--force", action="store_true", help="run also what is up to date (finished training stays)")
     add("--jobs", type=int, default=1, metavar="N", help="stages side by side, each with a GPU of its own")
+    add("--dask", default="", metavar="ADDRESS", help="run the stages on the Dask cluster at ADDRESS")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="change one value of the profile")
     add("--output", default="", metavar="FOLDER", help="where runs/ and figures/ are written")
     add("--verify", action="store_true", help="then compare the results with expected/<profile>.json")
@@ -69,7 +71,7 @@ def carry_out(asked: argparse.Namespace, console: Console) -> int:
             return 0
         manifest = Manifest(plan.paths)
         manifest.describe(plan.profile)
-        result = scheduler.run(plan, manifest, console)
+        result = run_plan(plan, manifest, console, asked.dask)
         manifest.complete()
         report.write_report(plan.chain, plan.profile, plan.paths, manifest)
         if result.exit_code:
@@ -80,6 +82,13 @@ def carry_out(asked: argparse.Namespace, console: Console) -> int:
 
         return verify.say_differences(plan.profile, plan.paths, console)
     return 0
+
+
+def run_plan(plan: scheduler.Plan, manifest: Manifest, console: Console, address: str) -> scheduler.Result:
+    if not address:
+        return scheduler.run(plan, manifest, console)
+    with cluster.connect(address, plan.paths) as (submit, slots):
+        return scheduler.run(dataclasses.replace(plan, jobs=slots), manifest, console, submit)
 
 
 def make_plan(asked: argparse.Namespace) -> scheduler.Plan:

@@ -36,7 +36,6 @@ class Interruption:
 
     def __init__(self, file: Path):
         self.file = file
-        self.clear()
 
     @property
     def reason(self) -> str:

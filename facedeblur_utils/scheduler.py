@@ -59,6 +59,7 @@ def run(plan: Plan, manifest: Manifest, console: Console, submit: Callable | Non
     """
     check(plan.chosen)
     interruption, result, begin = Interruption(plan.paths.run / "stop"), Result(), time.monotonic()
+    interruption.clear()
     pool = ThreadPoolExecutor(plan.jobs)
     restore = _catch_signals(interruption)
     try:
