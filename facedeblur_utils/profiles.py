@@ -41,6 +41,7 @@ class Profile:
     composite: str = "paste"  # how the blurred face is laid over the sharp image
     restorer_width: int = 16
     restorer_epochs: int = 25
+    restorer_crop: int = 0  # pixels: train on random squares of this side but in the last epochs; 0: never
     restorer_runs: tuple[str, ...] = ("NSFB1", "NSB1SD", "NSFB2", "NSB2SM", "NMIX")  # those of notebook 07
     gan_norm: str = "none"
     autoencoder_rate: float = 0.001  # Table 4.1
@@ -49,6 +50,10 @@ class Profile:
     seed: int = 2024
     seeds: int = 1  # number of training seeds
     precision: str = "auto"
+    processes: int = 1  # training processes, one per GPU or CPU share
+    compile: bool = False  # torch.compile the networks: needs a C++ compiler, gained nothing on CPUs here
+    mirror: str = ""  # folder that gets a copy of each checkpoint, such as a mounted Drive
+    tensorboard: bool = False  # needs the extra `tensorboard`
 
     @property
     def shortened(self) -> bool:
@@ -75,12 +80,14 @@ AT_LEAST = {
     "gan_width": 1,
     "restorer_width": 1,
     "restorer_epochs": 1,
+    "restorer_crop": 0,
     "first_number": 0,
     "limit": 0,
     "noise": 0,
     "smallest_face": 0,
     "seed": 0,
     "seeds": 1,
+    "processes": 1,
 }
 
 

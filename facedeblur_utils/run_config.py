@@ -57,6 +57,7 @@ def identity_of(run: Run, profile: Profile, seed: int, pairs: dict) -> dict:
         "width": width_of(run, profile),
         "norm": profile.gan_norm if run.network == "gan" else "none",
         "learning_rate": rate_of(run, profile),
+        **({"crop": profile.restorer_crop} if run.network == "restorer" else {}),
         "precision_wanted": profile.precision,
         "seed": seed,
         "datasets": {name: p.fingerprint for name, p in pairs.items()},
