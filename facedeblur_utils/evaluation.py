@@ -1,72 +1,77 @@
 """Scores every model on every test set, image by image, into the one long table behind chapter 5."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
 import torch
 
-from facedeblur_utils import datasets, metrics, training
+from facedeblur_utils import datasets, metrics, segmentation, training
+from facedeblur_utils.classical import REFERENCES, classical_restorer
 from facedeblur_utils.errors import StudyError
-from facedeblur_utils.experiments import DATASETS, ablation_models, table_models
+from facedeblur_utils.experiments import DATASETS, Checkpoint, ablation_models, table_models
+from facedeblur_utils.further_metrics import FurtherMetrics
+from facedeblur_utils.inference import BATCH, restore, to_tensor
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.progress import track
 from facedeblur_utils.tables import write_text
+from facedeblur_utils.task_scores import TaskScores
 
 INPUT = "input"  # the row that scores the blurred images themselves
+BEST = "GSFB2_best"  # GSFB2 at its best epoch by validation PSNR
+SEED = ".seed"  # "ASFB1.seed2" is the second training seed of ASFB1
 REGIONS = ("whole", "face", "head", "background")
 COLUMNS = ["model", "dataset", "image_id", "region", "metric", "value"]
-BATCH = 16  # images scored at a time
 DECIMALS = 6  # of the values in scores.csv
 
 # (blurred, sharp) pairs and the indices of some of them -> their restored images, uint8 (B, H, W, 3)
 Restorer = Callable[["datasets.FacePairs", np.ndarray], np.ndarray]
-
-
-def restore(network: torch.nn.Module, blurred: np.ndarray, batch: int = BATCH) -> np.ndarray:
-    """Run `network` on uint8 (N, H, W, 3) images; returns them deblurred, clamped and rounded to 8 bits."""
-    device = next(network.parameters()).device
-    was_training = network.training
-    network.eval()
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(blurred), batch):
-            images = to_tensor(blurred[start : start + batch]).to(device)
-            output = network(images).float().clamp(0, 1).mul(255).round().to(torch.uint8)
-            parts.append(output.permute(0, 2, 3, 1).cpu().numpy())
-    network.train(was_training)
-    return np.concatenate(parts)
-
-
-def to_tensor(images: np.ndarray) -> torch.Tensor:
-    """uint8 (N, H, W, 3) -> float32 (N, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().div(255)
+# outputs and sharp images, uint8 (B, H, W, 3), and image ids -> metric: (B,) values
+Scorer = Callable[[np.ndarray, np.ndarray, list[str]], dict[str, np.ndarray]]
 
 
 def evaluate_all(profile: Profile, paths: RunPaths) -> pd.DataFrame:
-    """Score the blurred input, the eight models and the epoch study on all four test sets.
+    """Score the blurred input, classical references, the eight models and the epoch study on all test sets.
 
     Writes and returns `results/scores.csv`: model, dataset, image_id, region, metric, value; one row for each
-    combination, with an empty value where a region has no pixel. PSNR and SSIM are of 8-bit images.
+    combination, with an empty value where a region has no pixel. PSNR and SSIM come by region, the other
+    metrics for the region `whole`. All are of 8-bit images.
     """
     test_sets = {name: datasets.open_pairs(paths, name, "test") for name in DATASETS}
     parts = []
-    for model, make in track(list(scored_models(profile, paths)), "Scoring", unit="models"):
-        restorer = make()
-        parts += [score_pairs(model, restorer, pairs) for pairs in test_sets.values()]
-    scores = pd.concat(parts, ignore_index=True)
-    return save_scores(scores, paths)
+    with whole_image_scorers(profile.image_size) as scorers:
+        for model, load in track(list(scored_models(profile, paths)), "Scoring", unit="models"):
+            restorer = load()
+            parts += [score_pairs(model, restorer, pairs, scorers) for pairs in test_sets.values()]
+    return save_scores(pd.concat(parts, ignore_index=True), paths)
+
+
+@contextmanager
+def whole_image_scorers(size: int) -> Iterator[list[Scorer]]:
+    """The metrics that look at whole images; prints what is left out on this machine and why."""
+    further = FurtherMetrics(size)
+    for note in further.notes.values():
+        print(note)
+    with segmentation.open_landmarker() as landmarker:
+        yield [further, TaskScores(landmarker)]
 
 
 def scored_models(profile: Profile, paths: RunPaths) -> Iterator[tuple[str, Callable[[], Restorer]]]:
     """Name of each row and a function that loads its restorer, so that one network is held at a time."""
     yield INPUT, lambda: lambda pairs, indices: pairs.batch(indices)[0]
-    checkpoints = table_models(profile) | ablation_models(profile)
-    for name, checkpoint in checkpoints.items():
-        if name == "GSFB2_50":  # the same weights as GSFB2, a row of Table 5.4
-            continue
-        yield name, lambda c=checkpoint: network_restorer(training.load_network(paths, c.run, c.epoch))
+    for name, method in REFERENCES.items():
+        yield name, lambda m=method: classical_restorer(m)
+    checkpoints = table_models(profile) | ablation_models(profile) | {BEST: Checkpoint("GSFB2", "best")}
+    del checkpoints["GSFB2_50"]  # the same weights as GSFB2
+    for seed in range(1, profile.seeds + 1):
+        for name, point in checkpoints.items():
+            row = name if seed == 1 else f"{name}{SEED}{seed}"
+            yield (
+                row,
+                lambda p=point, s=seed: network_restorer(training.load_network(paths, p.run, p.epoch, s)),
+            )
 
 
 def network_restorer(network: torch.nn.Module) -> Restorer:
@@ -74,19 +79,21 @@ def network_restorer(network: torch.nn.Module) -> Restorer:
     return lambda pairs, indices: restore(network, pairs.batch(indices)[0])
 
 
-def score_pairs(model: str, restorer: Restorer, pairs: "datasets.FacePairs") -> pd.DataFrame:
-    """Long table of `restorer`'s scores on all of `pairs`."""
+def score_pairs(
+    model: str, restorer: Restorer, pairs: "datasets.FacePairs", scorers: list[Scorer] | tuple = ()
+) -> pd.DataFrame:
+    """Long table of `restorer` on all of `pairs`: PSNR and SSIM by region, and what `scorers` give."""
     masks = region_masks(pairs)
     parts = []
     for start in range(0, len(pairs), BATCH):
         indices = np.arange(start, min(start + BATCH, len(pairs)))
-        output = restorer(pairs, indices)
+        ids = [pairs.image_ids[i] for i in indices]
+        output, sharp = restorer(pairs, indices), pairs.batch(indices)[1]
         here = {region: None if mask is None else mask[indices] for region, mask in masks.items()}
-        values = score_images(output, pairs.batch(indices)[1], here)
-        keys = pd.MultiIndex.from_tuples(values, names=["region", "metric"])
-        ids = pd.Index([pairs.image_ids[i] for i in indices], name="image_id")
-        wide = pd.DataFrame(np.stack(list(values.values()), axis=1), index=ids, columns=keys)
-        parts.append(_long(wide))
+        values = score_images(output, sharp, here)
+        for scorer in scorers:
+            values |= {(REGIONS[0], name): value for name, value in scorer(output, sharp, ids).items()}
+        parts.append(_long(ids, values))
     scores = pd.concat(parts, ignore_index=True)
     return scores.assign(model=model, dataset=pairs.name)[COLUMNS]
 
@@ -128,14 +135,14 @@ def read_scores(paths: RunPaths) -> pd.DataFrame:
     return pd.read_csv(paths.scores, dtype={"image_id": str})
 
 
-def _long(wide: pd.DataFrame) -> pd.DataFrame:
-    """Images x (region, metric) -> rows image_id, region, metric, value, image by image."""
-    regions, names = zip(*wide.columns, strict=True)
+def _long(ids: list[str], values: dict[tuple[str, str], np.ndarray]) -> pd.DataFrame:
+    """(region, metric) -> (B,) values as rows image_id, region, metric, value, image by image."""
+    regions, names = zip(*values, strict=True)
     return pd.DataFrame(
         {
-            "image_id": np.repeat(wide.index.to_numpy(), wide.shape[1]),
-            "region": np.tile(regions, len(wide)),
-            "metric": np.tile(names, len(wide)),
-            "value": wide.to_numpy().ravel(),
+            "image_id": np.repeat(ids, len(values)),
+            "region": np.tile(regions, len(ids)),
+            "metric": np.tile(names, len(ids)),
+            "value": np.stack(list(values.values()), axis=1).ravel(),
         }
     )

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from facedeblur_utils.evaluation import INPUT
+from facedeblur_utils.evaluation import BEST, INPUT, SEED
 from facedeblur_utils.experiments import DATASETS
 
 INPUT_LABEL = "Blurred input"
@@ -11,12 +11,22 @@ PAIR_TABLES = {  # table -> (test set blurred everywhere, test set blurred in th
     "table_5_2": ("SFB2", "SB2SM", "MediaPipe segmentation"),
 }
 MODELS = [letter + dataset for letter in "AG" for dataset in DATASETS]
-EPOCH_MODELS = {"GSFB2_50": "GSFB2", "GSFB2_25": "GSFB2_25", "GSFB2_100": "GSFB2_100", "GSFB2_20": "GSFB2_20"}
+EPOCH_MODELS = {
+    "GSFB2_50": "GSFB2",
+    "GSFB2_25": "GSFB2_25",
+    "GSFB2_100": "GSFB2_100",
+    "GSFB2_20": "GSFB2_20",
+    "GSFB2 (best epoch)": BEST,
+}
 
 
 def mean_scores(scores: pd.DataFrame, region: str = "whole", names=("psnr", "ssim")) -> pd.DataFrame:
-    """Means over the images of a region: model x (dataset, metric), metrics in capitals."""
+    """Means over the images of a region: model x (dataset, metric), metrics in capitals.
+
+    Where a model was trained with several seeds, the mean is over the images of all of them.
+    """
     chosen = scores[(scores["region"] == region) & scores["metric"].isin(names)]
+    chosen = chosen.assign(model=chosen["model"].str.partition(SEED)[0])
     means = chosen.pivot_table(index="model", columns=["dataset", "metric"], values="value", dropna=False)
     means = means[[(dataset, name) for dataset in DATASETS for name in names]]
     return means.rename(columns=lambda name: name.upper() if name in names else name).rename_axis(

@@ -1,5 +1,8 @@
 """Scores, result tables and panels on made-up pairs with the interface of `datasets.FacePairs`."""
 
+import dataclasses
+from contextlib import nullcontext
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +10,7 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio
 from torch import nn
 
-from facedeblur_utils import evaluation, panels, result_tables, task_scores
+from facedeblur_utils import classical, evaluation, panels, result_tables, task_scores
 from facedeblur_utils.blur import convolve
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.experiments import DATASETS
@@ -15,7 +18,7 @@ from facedeblur_utils.kernels import linear_motion_kernel
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import load_profile
 
-SIZE, COUNT = 32, 7
+SIZE, COUNT = 32, 6
 
 
 class MadeUpPairs:
@@ -60,6 +63,11 @@ class Darken(nn.Module):
         return images * self.factor
 
 
+def brightness(outputs, sharp, image_ids):
+    """Stands for the metrics of whole images."""
+    return {"brightness": outputs.mean(axis=(1, 2, 3)) + 1000 * np.array([int(i) for i in image_ids])}
+
+
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     factors = {}
@@ -69,6 +77,8 @@ def study(tmp_path, monkeypatch):
 
     monkeypatch.setattr(evaluation.datasets, "open_pairs", lambda paths, name, split: MadeUpPairs(name))
     monkeypatch.setattr(evaluation.training, "load_network", load_network)
+    monkeypatch.setattr(classical, "RICHARDSON_LUCY_STEPS", 1)
+    monkeypatch.setattr(evaluation, "whole_image_scorers", lambda size: nullcontext([brightness]))
     boxes = {"eyes": (8, 8, 20, 16), "mouth": (8, 18, 20, 26)}
     monkeypatch.setattr(task_scores, "feature_boxes", lambda sharp, aspect: boxes)
     return load_profile("smoke"), RunPaths("smoke", tmp_path)
@@ -85,12 +95,14 @@ def test_restore_clamps_rounds_and_keeps_order():
 
 def test_every_combination_is_scored(study):
     scores = evaluation.evaluate_all(*study)
-    models = ["input", *result_tables.MODELS, "GSFB2_25", "GSFB2_100", "GSFB2_20"]
+    models = ["input", "Wiener", "RichardsonLucy", *result_tables.MODELS]
+    models += ["GSFB2_25", "GSFB2_100", "GSFB2_20", "GSFB2_best"]
     assert list(scores.columns) == ["model", "dataset", "image_id", "region", "metric", "value"]
     assert list(scores["model"].unique()) == models
     keys = scores.drop(columns="value")
     assert not keys.duplicated().any()
-    assert len(scores) == scores.drop(columns="value").nunique().prod()
+    by_region, whole_only = 4 * 2, 1
+    assert len(scores) == len(models) * 4 * COUNT * (by_region + whole_only)
     empty = scores[scores["value"].isna()]
     assert set(empty["region"]) == {"background"} and set(empty["dataset"]) == {"SFB1", "SFB2"}
 
@@ -127,7 +139,7 @@ def test_missing_scores_say_which_notebook(tmp_path):
 
 def made_up_scores():
     """Value 10 * model number + dataset number, +- 1 over two images; SSIM a hundredth of it."""
-    models = ["input", *result_tables.MODELS, "GSFB2_25", "GSFB2_100", "GSFB2_20"]
+    models = ["input", *result_tables.MODELS, "GSFB2_25", "GSFB2_100", "GSFB2_20", "GSFB2_best"]
     return pd.DataFrame(
         [
             (model, dataset, image, "whole", metric, scale * (10 * m + d + shift))
@@ -148,7 +160,8 @@ def test_tables_hold_the_means_in_the_thesiss_order():
     assert table.loc["GSFB2", ("SB2SM", "PSNR")] == pytest.approx(73)
     assert table.loc["GSFB2", ("SB2SM", "SSIM")] == pytest.approx(0.73)
     epochs = result_tables.table_5_5(scores)
-    assert list(epochs.index) == ["Blurred input", "GSFB2_50", "GSFB2_25", "GSFB2_100", "GSFB2_20"]
+    rows = ["Blurred input", "GSFB2_50", "GSFB2_25", "GSFB2_100", "GSFB2_20", "GSFB2 (best epoch)"]
+    assert list(epochs.index) == rows
     assert epochs.loc["GSFB2_50", ("SFB1", "PSNR")] == table.loc["GSFB2", ("SFB1", "PSNR")]
     pair = result_tables.pair_table(scores, "table_5_2")
     assert pair.loc["GAN", ("No segmentation", "PSNR")] == pytest.approx(72)  # GSFB2 on SFB2
@@ -180,3 +193,36 @@ def test_panels(study, name):
 
 def test_there_is_a_panel_for_each_figure_of_chapter_5():
     assert list(panels.PANELS) == [f"fig_5_{number:02d}" for number in range(1, 19)]
+
+
+def test_further_seeds_are_rows_of_their_own_and_part_of_the_mean(study):
+    profile, paths = study
+    scores = evaluation.evaluate_all(dataclasses.replace(profile, seeds=2), paths)
+    assert "ASFB1.seed2" in set(scores["model"]) and "input.seed2" not in set(scores["model"])
+    chosen = scores[
+        (scores["region"] == "whole") & (scores["metric"] == "psnr") & (scores["dataset"] == "SFB1")
+    ]
+    expected = chosen[chosen["model"].isin(["ASFB1", "ASFB1.seed2"])]["value"].mean()
+    assert result_tables.table_5_4(scores).loc["ASFB1", ("SFB1", "PSNR")] == pytest.approx(expected)
+
+
+def test_classical_reference_undoes_known_blur_and_leaves_the_rest_alone():
+    for name in ("SFB1", "SB1SD"):
+        pairs = MadeUpPairs(name)
+        indices = np.arange(1, 4)
+        blurred, sharp = pairs.batch(indices)
+        inner = np.s_[:, 6:-6, 6:-6]
+        before = np.square(blurred.astype(float) - sharp)[inner].mean()
+        for method in classical.REFERENCES.values():
+            restored = classical.classical_restorer(method)(pairs, indices)
+            assert np.square(restored.astype(float) - sharp)[inner].mean() < before / 2
+            outside = ~pairs.blur_masks[indices]
+            np.testing.assert_array_equal(restored[outside], blurred[outside])
+
+
+def test_landmark_error_by_hand():
+    true = np.zeros((478, 2), np.float32)
+    true[33], true[263] = (10, 20), (30, 20)
+    assert task_scores.landmark_error(true + np.float32([0, 2]), true) == pytest.approx(0.1)
+    assert task_scores.landmark_error(true, true) == 0
+    assert np.isnan(task_scores.landmark_error(None, true))
