@@ -59,7 +59,7 @@ def numbers_of(names: Iterable[str], first_number: int) -> dict[str, int]:
     names = list(names)
     by_number: dict[int, str] = {}
     for name in names:
-        match = re.fullmatch(r"\D*?(\d+)", Path(name).stem)
+        match = re.search(r"(?:^|\D)(\d+)\.\w+$", name)
         if not match:
             raise StudyError(f"CelebA-HQ images are named by number; '{name}' has none")
         number = int(match[1])

@@ -1,6 +1,7 @@
 """Image files in a folder or a zip: the items of a source, their ids, and how they are read."""
 
 import hashlib
+import os
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -47,15 +48,18 @@ class Source:
 
 def folder_source(folder: Path, description: str) -> Source:
     """All image files in `folder` and below, hidden ones apart; ids are their paths without suffix."""
-    files = {}
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
-        if path.suffix.lower() in IMAGE_SUFFIXES and not _hidden(inside.parts) and path.is_file():
-            files[inside.as_posix()] = path
+    files, sizes = {}, {}
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not _hidden((name,))]
+        inside = Path(place).relative_to(folder).as_posix()
+        for name in names:
+            if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not _hidden((name,)):
+                path = os.path.join(place, name)
+                key = name if inside == "." else f"{inside}/{name}"
+                files[key], sizes[key] = path, os.stat(path).st_size
     if not files:
         raise StudyError(f"no images in folder {folder}; looked for {', '.join(sorted(IMAGE_SUFFIXES))}")
-    sizes = {name: path.stat().st_size for name, path in files.items()}
-    return Source(description, named_items(sizes), lambda item: files[item.name].read_bytes())
+    return Source(description, named_items(sizes), lambda item: Path(files[item.name]).read_bytes())
 
 
 def zip_source(path: Path) -> Source:
@@ -99,7 +103,7 @@ def named_items(sizes: dict[str, int]) -> list[Item]:
 
     Files that would get the same id keep their whole path, marks included.
     """
-    plain = {name: PurePosixPath(name).with_suffix("").as_posix().replace("/", "_") for name in sizes}
+    plain = {name: os.path.splitext(name)[0].replace("/", "_") for name in sizes}
     counts = Counter(plain.values())
     items = [Item(plain[n] if counts[plain[n]] == 1 else n, n, size) for n, size in sizes.items()]
     return sorted(items, key=lambda item: item.image_id)
