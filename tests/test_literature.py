@@ -241,6 +241,13 @@ def test_column_shares_fill_the_line(name):
     assert sum(shares) == pytest.approx(1) and min(shares) > 0.03
 
 
+def test_columns_keep_their_longest_word():
+    frame = pd.DataFrame({"a": ["x" * 30], "b": ["many short words " * 40]})
+    narrow, wide = export.column_shares(frame, 100)
+    assert narrow == pytest.approx(0.32) and wide == pytest.approx(0.68)
+    assert export.column_shares(pd.DataFrame({"a": ["x" * 80], "b": ["y" * 80]}), 100) == [0.5, 0.5]
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here")
 def test_the_widest_table_compiles(paths):
     export.export_literature(paths)

@@ -86,20 +86,22 @@ def column_shares(frame: pd.DataFrame, characters: int) -> list[float]:
     Long columns get more, by the root of their text, so that short ones don't break every line; none gets
     less than its longest word, where `characters` letters fill the line (the header's are bold and wider).
     """
-    cells = numbered(frame)
+    cells = frame.map(lambda cell: CITATION.sub("~[000]", str(cell)))  # LaTeX doesn't break a line there
     least, wish = [], []
     for name in frame.columns:
         widths = [1.25 * _longest_word(str(name)), *map(_longest_word, cells[name])]
         least.append((max(widths) + 2) / characters)  # the space between columns is over one letter wide
         wish.append(math.sqrt(len(str(name)) + sum(map(len, cells[name]))))
+    if sum(least) >= 1:
+        return [low / sum(least) for low in least]
     narrow: set[int] = set()
     while True:  # each round fixes the columns that come out too narrow and divides the rest anew
         left = 1 - sum(least[i] for i in narrow)
         total = sum(w for i, w in enumerate(wish) if i not in narrow)
         shares = [least[i] if i in narrow else w / total * left for i, w in enumerate(wish)]
         found = {i for i, share in enumerate(shares) if share < least[i]}
-        if not found or len(narrow | found) == len(wish):
-            return [share / sum(shares) for share in shares]
+        if not found:
+            return shares
         narrow |= found
 
 
@@ -119,8 +121,8 @@ def filterable(frame: pd.DataFrame, name: str) -> str:
 
 
 def _longest_word(text: str) -> int:
-    """Letters; a word may break at a hyphen, code at a dot, and a source's number stays with its name."""
-    return max(map(len, re.split(r"\s(?!\[\d+\])|[-_]|\.(?=[a-z])", text)))
+    """Letters of the longest piece of `text` without a place for a line break (hyphens, and dots in code)."""
+    return max(map(len, re.split(r"[\s_-]|\.(?=[a-z])", text)))
 
 
 def _caption(name: str) -> str:
