@@ -9,7 +9,6 @@ from PIL import Image
 from facedeblur_utils import checkpoints
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.figures import COLOURS, LINES, MARKERS, WIDE
-from facedeblur_utils.losses import AUTOENCODER_WEIGHTS, GENERATOR_WEIGHTS
 from facedeblur_utils.paths import RunPaths
 
 MACHINE_COLUMNS = ("seconds", "images_per_s", "memory_mb", "overhead_seconds")  # differ from run to run
@@ -35,14 +34,15 @@ def curves_figure(history: pd.DataFrame, facts: dict) -> Figure:
     `history` and `facts` are a run's, from `train` and `run_facts`.
     """
     gan = facts["network"] == "gan"
+    weights = facts["loss_weights"]
     fig, axes = plt.subplots(1, 4, figsize=(WIDE, 1.9))
     epochs = history["epoch"]
-    weights = GENERATOR_WEIGHTS if gan else AUTOENCODER_WEIGHTS
     loss, balance, psnr, ssim = axes
     for i, (name, weight) in enumerate(weights.items()):
         label = name if weight == 1 else f"{weight:g} × {name}"
-        loss.plot(epochs, weight * history[name], color=COLOURS[i], linestyle=LINES[i], label=label)
-    loss.set(title="Loss terms" if not gan else "Generator's loss terms", yscale="log")
+        values = weight * history[name if len(weights) > 1 else "loss"]
+        loss.plot(epochs, values, color=COLOURS[i], linestyle=LINES[i], label=label)
+    loss.set(title="Generator's loss terms" if gan else "Loss terms", yscale="log")
     if gan:
         for i, (name, label) in enumerate((("d_real", "sharp"), ("d_fake", "deblurred"))):
             balance.plot(epochs, history[name], color=COLOURS[i], linestyle=LINES[i], label=label)
@@ -92,17 +92,16 @@ def strip_figure(paths: RunPaths, run_name: str, seed: int = 1) -> Figure:
     picks = np.linspace(0, len(trained) - 1, min(STRIP_EPOCHS, len(trained))).round().astype(int)
     rows = {"blurred": "blurred", **{f"epoch {trained[i]}": trained[i] for i in picks}, "sharp": "sharp"}
     images = [np.asarray(Image.open(checkpoints.strip_file(folder, name))) for name in rows.values()]
-    height, width = images[0].shape[:2]
-    inches = 3.35
-    fig, axes = plt.subplots(
-        len(rows), 1, figsize=(inches, inches * 0.86 * len(rows) * height / width + 0.1), squeeze=False
-    )
-    for axis, label, image in zip(axes[:, 0], rows, images, strict=True):
+    side, width = images[0].shape[:2]
+    face, label, gap = 0.75, 0.55, 0.03  # inches
+    wide, high = label + face * width / side, len(rows) * (face + gap)
+    fig = plt.figure(figsize=(wide, high), layout="none")
+    for i, (name, image) in enumerate(zip(rows, images, strict=True)):
+        bottom = high - (i + 1) * (face + gap)
+        axis = fig.add_axes((label / wide, bottom / high, 1 - label / wide, face / high))
         axis.imshow(image)
-        axis.set_ylabel(label, rotation=0, ha="right", va="center")
-        axis.set(xticks=[], yticks=[])
-        axis.spines[:].set_visible(False)
-    fig.get_layout_engine().set(h_pad=0.01, hspace=0)
+        axis.set_axis_off()
+        fig.text((label - 0.05) / wide, (bottom + face / 2) / high, name, ha="right", va="center")
     return fig
 
 

@@ -13,6 +13,7 @@ from facedeblur_utils import checkpoints, mixed, precision, vgg
 from facedeblur_utils.batches import Batch, Batches
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.experiments import Run
+from facedeblur_utils.mirror import Mirror
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.run_config import disk_needed, facts_of, identity_of, seeded_nets
@@ -34,6 +35,7 @@ class Job:
     identity: dict
     pairs: dict  # training pairs by dataset
     validation: Validation
+    mirror: Mirror
     perceptual: vgg.Features | None = None
     epoch: int = 0
     history: list[dict] = field(default_factory=list)
@@ -121,6 +123,9 @@ class Job:
         passed_on = self.epoch in self.run.milestones and self.epoch < self.run.epochs
         checkpoints.save_state(self.folder, self.state(), milestone=passed_on)
         self.write_history()
+        self.mirror.update()
+        if self.profile.tensorboard:
+            _to_tensorboard(self.folder, row)
 
     def write_history(self) -> None:
         text = self.frame().to_csv(index=False, float_format="%.6g", lineterminator="\n")
@@ -143,6 +148,9 @@ def open_job(run: Run, profile: Profile, paths: RunPaths, seed: int = 1) -> Job 
     """
     folder = checkpoints.folder_of(paths, run.name, seed)
     folder.mkdir(parents=True, exist_ok=True)
+    mirror = Mirror(folder, _mirror_folder(profile, folder))
+    if brought := mirror.bring_back():
+        print(f"{run.name}: {brought} files brought back from {mirror.target}", flush=True)
     names = list(dict(run.schedule))
     pairs = {name: mixed.training_pairs(paths, name, profile) for name in names}
     number = profile.seed + seed - 1
@@ -177,6 +185,7 @@ def open_job(run: Run, profile: Profile, paths: RunPaths, seed: int = 1) -> Job 
         identity=identity,
         pairs=pairs,
         validation=Validation(check, accelerator.device),
+        mirror=mirror,
         perceptual=perceptual,
     )
     if state:
@@ -192,6 +201,30 @@ def open_job(run: Run, profile: Profile, paths: RunPaths, seed: int = 1) -> Job 
             strip = job.validation.strip(sharp=name == "sharp")
             checkpoints.save_strip(checkpoints.strip_file(folder, name), strip)
     return job
+
+
+def _mirror_folder(profile: Profile, folder: Path) -> Path | None:
+    """Where the profile's `mirror` keeps this run, as `<mirror>/<profile>/<run>`."""
+    if not profile.mirror:
+        return None
+    root = Path(profile.mirror).expanduser()
+    if not root.is_dir():
+        raise StudyError(f"mirror folder {root} does not exist; mount or make it, or clear the key mirror")
+    return root / profile.name / folder.name
+
+
+def _to_tensorboard(folder: Path, row: dict) -> None:
+    """The epoch's numbers as TensorBoard scalars in `<run>/tensorboard`."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise StudyError(
+            "key tensorboard needs the extra: pip install 'facedeblur-utils[tensorboard]'"
+        ) from None
+    with SummaryWriter(str(folder / "tensorboard"), purge_step=row["epoch"]) as writer:
+        for name, value in row.items():
+            if isinstance(value, float):
+                writer.add_scalar(name, value, row["epoch"])
 
 
 def _take_over(job: Job, paths: RunPaths, seed: int) -> None:

@@ -1,13 +1,15 @@
 """Trains the study's networks: one loop for each kind, resumed by themselves after any interruption."""
 
+import io
 import math
 import time
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
-from facedeblur_utils import checkpoints, losses
+from facedeblur_utils import checkpoints, health, launch, losses
 from facedeblur_utils.epoch_log import EpochLog
 from facedeblur_utils.experiments import Run
 from facedeblur_utils.jobs import Job, open_job
@@ -15,6 +17,8 @@ from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.progress import Progress
 from facedeblur_utils.run_config import build_nets
+
+CROPPED_SHARE = 0.9  # of the restorer's epochs, where the profile crops; the last ones see whole faces
 
 
 def train(run: Run, profile: Profile, paths: RunPaths) -> pd.DataFrame:
@@ -24,11 +28,14 @@ def train(run: Run, profile: Profile, paths: RunPaths) -> pd.DataFrame:
     in progress is lost whenever the process dies. Raises StudyError (one line) for missing data, a
     checkpoint of another configuration, a loss that is not finite, and a full disk.
     """
+    if profile.processes > 1 and not launch.is_worker():
+        launch.launch(run.name, profile, paths)  # the workers train; below, the history is read
     histories = []
     for seed in range(1, profile.seeds + 1):
         job = open_job(run, profile, paths, seed)
         if isinstance(job, Job):
-            _train(job)
+            with health.one_line(job):
+                _train(job)
             history = job.frame()
         else:
             print(f"{run.name}: already trained ({run.epochs} epochs)", flush=True)
@@ -47,18 +54,25 @@ def _train(job: Job) -> None:
     one_epoch = loops[run.network]
     left = [job.dataset_at(epoch) for epoch in range(job.epoch + 1, run.epochs + 1)]
     total = sum(job.batches(name).steps * job.batches(name).batch_size for name in left)
-    progress = Progress(total, run.name)
+    progress = Progress(total, run.name, stream=None if job.accelerator.is_main_process else io.StringIO())
+    saving = 0.0  # seconds that the checkpoint before took
     for epoch in range(job.epoch + 1, run.epochs + 1):
-        began = time.perf_counter()
         dataset = job.dataset_at(epoch)
         row = {"epoch": epoch, "dataset": dataset}
         log = EpochLog(
             job.accelerator, progress, f"{run.name}, epoch {epoch}", job.batches(dataset).batch_size
         )
         row |= one_epoch(job, dataset, epoch, log)
+        began = time.perf_counter()
         row |= job.validation(job.restorer)
-        row["overhead_seconds"] = time.perf_counter() - began - row["seconds"]
+        row["overhead_seconds"] = saving + time.perf_counter() - began
+        row["discriminator_wins"] = health.discriminator_wins([*job.history, row])
+        if row["discriminator_wins"]:
+            say(f"{run.name}, epoch {epoch}: the discriminator wins (last {health.SURE_EPOCHS} epochs)")
+        began = time.perf_counter()
         job.save(row)
+        saving = time.perf_counter() - began
+    job.mirror.finish()
     progress.finish(f"validation PSNR {row['val_psnr']:.2f} dB, SSIM {row['val_ssim']:.4f}")
 
 
@@ -117,13 +131,25 @@ def restorer_epoch(job: Job, dataset: str, epoch: int, log: EpochLog) -> dict[st
         rate = one_cycle(job.profile.restorer_rate, ((epoch - 1) * steps + step) / (job.run.epochs * steps))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss = losses.restorer_loss(net(batch.blurred), batch.sharp)
+        blurred, sharp = batch.blurred, batch.sharp
+        if job.profile.restorer_crop and epoch <= CROPPED_SHARE * job.run.epochs:
+            rows, columns = random_square(job.profile, job.seed, epoch, step)
+            blurred, sharp = blurred[..., rows, columns], sharp[..., rows, columns]
+        loss = losses.restorer_loss(net(blurred), sharp)
         optimizer.zero_grad()
         job.accelerator.backward(loss)
         log.gradients("grad_norm", net, optimizer)
         optimizer.step()
         log.step({"loss": loss})
     return log.means()
+
+
+def random_square(profile: Profile, seed: int, epoch: int, step: int) -> tuple[slice, slice]:
+    """Rows and columns of the square that one batch is cut to, as drawn by (seed, epoch, step)."""
+    side = min(profile.restorer_crop, profile.image_size)
+    random = np.random.default_rng([seed, epoch, step])
+    top, left = random.integers(0, profile.image_size - side + 1, 2).tolist()
+    return slice(top, top + side), slice(left, left + side)
 
 
 def one_cycle(highest: float, done: float, rise: float = 0.1) -> float:

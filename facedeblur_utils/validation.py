@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from facedeblur_utils import metrics
 from facedeblur_utils.batches import to_network
+from facedeblur_utils.errors import StudyError
 
 BATCH = 16
 STRIP = 4  # faces shown over the epochs
@@ -20,6 +21,9 @@ class Validation:
 
     def __init__(self, pairs_by_dataset: list, device: torch.device):
         count = len(pairs_by_dataset)
+        if not len(pairs_by_dataset[0]):
+            name = pairs_by_dataset[0].name
+            raise StudyError(f"dataset {name} has no val images; raise the profile's limit or split")
         parts = [pairs.batch(np.arange(i, len(pairs), count)) for i, pairs in enumerate(pairs_by_dataset)]
         self.blurred, self.sharp = (
             torch.from_numpy(np.concatenate([part[side] for part in parts])).to(device) for side in (0, 1)

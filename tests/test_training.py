@@ -1,13 +1,16 @@
 """Training: resumed runs equal uninterrupted ones, wrong checkpoints are refused, failures are one line."""
 
+import errno
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from fake_pairs import FakePairs, use_fakes
+from torch import nn
 
-from facedeblur_utils import checkpoints, datasets, jobs, losses, training, vgg
+from facedeblur_utils import checkpoints, curves, health, jobs, losses, models, run_config, training, vgg
 from facedeblur_utils.batches import Batches, flip_decisions
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.experiments import Run, training_runs
@@ -18,9 +21,17 @@ SMALL = {"autoencoder_width": 4, "gan_width": 4, "precision": "fp32"}
 
 
 @pytest.fixture(autouse=True)
-def no_network(monkeypatch, tmp_path):
+def small_and_offline(monkeypatch):
     monkeypatch.setattr(vgg, "available_kind", lambda: (vgg.RANDOM, "VGG19 without ImageNet weights"))
+    # One layer of the same shape instead of ten: these tests are about training, not about VGG19.
+    monkeypatch.setattr(vgg, "_random_layers", small_vgg)
     use_fakes(monkeypatch)
+
+
+def small_vgg():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Conv2d(3, 512, 8, stride=8))
 
 
 @pytest.fixture
@@ -74,8 +85,7 @@ def test_stopping_after_any_epoch_and_going_on_changes_nothing(network, profile,
     resumed = training.train(run, profile, parts)
     assert same(weights(whole, "XSFB1"), weights(parts, "XSFB1"))
     assert same(weights(whole, "XSFB1", "best"), weights(parts, "XSFB1", "best"))
-    timing = ["seconds", "images_per_s", "memory_mb", "overhead_seconds"]
-    assert history.drop(columns=timing).equals(resumed.drop(columns=timing))
+    assert curves.plotted(history).equals(curves.plotted(resumed))
 
 
 def test_the_mixed_run_takes_over_the_state_of_the_run_it_starts_from(profile, tmp_path):
@@ -257,9 +267,10 @@ def test_kept_target_features_equal_fresh_ones(profile, paths):
         assert torch.allclose(kept, job.perceptual(batch.sharp), atol=1e-4)
 
 
-def test_a_data_set_without_images_is_one_line(profile, paths, monkeypatch):
-    monkeypatch.setattr(datasets, "open_pairs", lambda paths, name, split: FakePairs(name, split, 0, 32))
-    with pytest.raises(StudyError, match="has no train images"):
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_a_data_set_without_images_is_one_line(part, profile, paths, monkeypatch):
+    use_fakes(monkeypatch, **{part: 0})
+    with pytest.raises(StudyError, match=f"SFB1 has no {part} images"):
         training.train(training_runs(profile)["GSFB1"], profile, paths)
 
 
@@ -269,3 +280,84 @@ def test_state_files_hold_no_code(profile, paths):
     folder = checkpoints.folder_of(paths, "GSFB1")
     state = torch.load(folder / checkpoints.STATE, weights_only=True)
     assert json.loads(state["identity"])["run"] == "GSFB1"
+
+
+def test_a_run_that_a_ctrl_c_stops_is_one_line_and_goes_on(profile, paths, monkeypatch):
+    run = Run("XSFB1", "gan", (("SFB1", 3),), (3,))
+    genuine, calls = losses.discriminator_loss, iter(range(1000))
+
+    def stopped(*logits):
+        if next(calls) == 4:  # in the second of three epochs of three steps
+            raise KeyboardInterrupt
+        return genuine(*logits)
+
+    monkeypatch.setattr(losses, "discriminator_loss", stopped)
+    with pytest.raises(health.Interrupted, match="interrupted in epoch 2 of 3; .* after epoch 1") as caught:
+        training.train(run, profile, paths)
+    assert caught.value.exit_code == 130
+    assert training.train(run, profile, paths)["epoch"].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("most", "said"), [(2, "a batch of 2 fits"), (0, "not even one image fits")])
+def test_out_of_memory_says_which_batch_fits(most, said, profile, paths, monkeypatch):
+    genuine = models.Generator.forward
+
+    def hungry(net, image):
+        if len(image) > most and net.training:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+        return genuine(net, image)
+
+    monkeypatch.setattr(models.Generator, "forward", hungry)
+    with pytest.raises(StudyError, match=f"out of memory with batches of 4 images; {said}"):
+        training.train(training_runs(profile)["GSFB1"], profile, paths)
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(profile, paths, monkeypatch):
+    monkeypatch.setattr(losses, "discriminator_loss", lambda *logits: torch.ones(2) + torch.ones(3))
+    with pytest.raises(RuntimeError, match="size of tensor"):
+        training.train(training_runs(profile)["GSFB1"], profile, paths)
+
+
+def test_a_discriminator_that_wins_is_flagged():
+    sure, unsure = {"d_real": 0.97, "d_fake": 0.02}, {"d_real": 0.97, "d_fake": 0.4}
+    assert health.discriminator_wins([unsure, sure, sure, sure])
+    assert not health.discriminator_wins([sure, sure, unsure])
+    assert not health.discriminator_wins([sure, sure])
+    assert not health.discriminator_wins([{"loss": 0.1}] * 5)
+
+
+def test_disk_need_is_what_a_run_takes(profile, paths, monkeypatch):
+    run = training_runs(profile)["GSFB2"]
+    training.train(run, profile, paths)
+    folder = checkpoints.folder_of(paths, "GSFB2")
+    taken = sum(file.stat().st_size for file in folder.rglob("*"))
+    largest = max(file.stat().st_size for file in folder.glob("state*.pt"))
+    assert taken <= run_config.disk_needed(run, profile) + 200_000  # file headers
+    assert run_config.disk_needed(run, profile) < taken + 1.2 * largest
+
+    usage = shutil.disk_usage(folder)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    with pytest.raises(StudyError, match="need .* MB and .* free"):
+        training.train(training_runs(profile)["GSFB1"], profile, paths)
+
+
+def test_a_disk_that_fills_up_keeps_the_last_good_checkpoint(profile, paths, monkeypatch):
+    run = Run("XSFB1", "gan", (("SFB1", 3),), (3,))
+    genuine, calls = torch.save, iter(range(1000))
+
+    def full(state, file):
+        if next(calls) == 1:
+            file.write(b"half a checkpoint")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        genuine(state, file)
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(StudyError, match="the disk is full, .* MB free; the last good one is kept"):
+        training.train(run, profile, paths)
+    folder = checkpoints.folder_of(paths, "XSFB1")
+    assert not list(folder.glob("*.partial"))
+    assert checkpoints.load_state(folder)["epoch"] == 1
+    training.train(run, profile, paths)
+    other = run_paths("smoke", paths.base / "other")
+    training.train(run, profile, other)
+    assert same(weights(paths, "XSFB1"), weights(other, "XSFB1"))
