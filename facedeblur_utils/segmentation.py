@@ -1,6 +1,7 @@
 """Face and head masks: MediaPipe's face oval, and the class person of a DeepLabV3."""
 
 import os
+import sys
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,14 +64,31 @@ class Landmarker:
 def open_landmarker(most_faces: int = MOST_FACES):
     """`with open_landmarker() as landmarker:` loads the model once for many images, and closes it."""
     model = assets.fetch("face_landmarker")
-    os.environ.setdefault("GLOG_minloglevel", "2")  # MediaPipe's start-up lines say nothing to users
     from mediapipe.tasks.python import BaseOptions, vision
 
     options = vision.FaceLandmarkerOptions(
         base_options=BaseOptions(model_asset_path=str(model)), num_faces=most_faces
     )
-    with vision.FaceLandmarker.create_from_options(options) as task:
-        yield Landmarker(task)
+    with _without_native_messages():
+        task = vision.FaceLandmarker.create_from_options(options)
+        landmarker = Landmarker(task)
+        landmarker.faces(np.zeros((WORKING_SIZE, WORKING_SIZE, 3), np.uint8))  # the first run speaks too
+    with task:
+        yield landmarker
+
+
+@contextmanager
+def _without_native_messages():
+    """Drop what libraries write to the process's standard error: MediaPipe's start says nothing to users."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def face_landmarks(image: np.ndarray, landmarker: Landmarker | None = None) -> np.ndarray | None:
