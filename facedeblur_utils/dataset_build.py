@@ -123,7 +123,7 @@ def _finish(source, split: pd.DataFrame, chunks: list[dict], recipe: dict, work:
     first = usable.drop_duplicates("source_sha256").set_index("source_sha256")["image_id"]
     for index, sha in copies["source_sha256"].items():
         images.loc[index, "reason"] = f"same file as {first[sha]}"
-    used = images[images["reason"] == ""].drop(columns="reason")
+    used = images[images["reason"] == ""].drop(columns=["reason", "remark"])
     left_out = images[images["reason"] != ""].sort_values("image_id")
     counts = used["split"].value_counts()
     if min(counts.get(name, 0) for name in faces.SPLITS) == 0:

@@ -4,7 +4,8 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -24,7 +25,7 @@ from facedeblur_utils.tables import write_text
 
 CHUNK = 64  # images that are segmented, blurred and stored together
 FOLDER = "chunks"  # marks of the chunks that are done, until the build is
-QUALITY = ["width", "height", "faces", "face_coverage", "head_coverage"]
+QUALITY = ["remark", "file", "width", "height", "faces", "face_coverage", "head_coverage"]
 
 
 def fill(profile: Profile, source: Source, split: pd.DataFrame, work: Path, workers: int) -> list[dict]:
@@ -72,9 +73,11 @@ def _stages(
     cache = mask_cache.MaskCache(cache_folder() / "masks.sqlite", mask_cache.model_hash())
     stack.enter_context(closing(cache))
     landmarker = stack.enter_context(segmentation.open_landmarker())
+    align = _aligner(stack) if profile.align else None
 
     def load(number: int) -> list[Future]:
-        return [pool.submit(_load, source, item, profile) for item in items[number * CHUNK :][:CHUNK]]
+        chunk = items[number * CHUNK : (number + 1) * CHUNK]
+        return [pool.submit(_load, source, item, profile.image_size, align) for item in chunk]
 
     ahead, behind = load(missing[0]), None
     for number, following in zip(missing, [*missing[1:], None], strict=True):
@@ -95,16 +98,28 @@ def _collected(number: int, jobs: list[Future]) -> tuple[int, list, list[dict]]:
     return number, [pictures for pictures, _ in results], [facts for _, facts in results]
 
 
-def _load(source: Source, item: Item, profile: Profile) -> tuple[dataset_images.Face | None, dict]:
-    """Decode one image; facts have a reason where it can't be used."""
-    facts = {"image_id": item.image_id, "file": item.name, "reason": ""}
+def _aligner(stack: ExitStack) -> Callable[[np.ndarray], np.ndarray]:
+    """`dataset_images.aligned` for the loading threads, which take turns with one landmarker."""
+    landmarker, turn = stack.enter_context(segmentation.open_landmarker()), threading.Lock()
+
+    def align(pixels: np.ndarray) -> np.ndarray:
+        with turn:
+            return dataset_images.aligned(pixels, landmarker)
+
+    return align
+
+
+def _load(source: Source, item: Item, size: int, align) -> tuple[dataset_images.Face | None, dict]:
+    """Decode (and align) one image; facts have a reason where it can't be used."""
+    facts = {"image_id": item.image_id, "file": item.name, "reason": "", "remark": ""}
     face = None
     try:
         data = source.read(item)
         facts["source_sha256"] = hashlib.sha256(data).hexdigest()
         pixels = faces.decode(data)
         facts |= {"width": pixels.shape[1], "height": pixels.shape[0]}
-        face = dataset_images.sharp_face(pixels, profile.image_size)
+        pixels = align(pixels) if align else pixels
+        face = dataset_images.sharp_face(pixels, size)
     except faces.ImageProblem as error:
         facts["reason"] = str(error)
     except OSError as error:
@@ -122,6 +137,7 @@ def _blur(face: dataset_images.Face | None, facts: dict, found, profile: Profile
     facts["reason"] = dataset_images.problem(found, oval, head, profile)
     if facts["reason"]:
         return {}, facts
+    facts["remark"] = dataset_images.remarks(found, oval, face.side, size)
     pictures, drawn = dataset_images.blur_face(face.sharp, oval, head, facts["image_id"], profile)
     facts |= drawn | dataset_images.input_scores(face.sharp, pictures, oval, head)
     rows = {"faces": face.sharp, **pictures}

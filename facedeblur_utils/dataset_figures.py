@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -10,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from facedeblur_utils import blur, faces
+from facedeblur_utils.dataset_images import convex
 from facedeblur_utils.datasets import FacePairs
 from facedeblur_utils.figures import COLOURS, WIDE
 from facedeblur_utils.kernels import linear_motion_kernel, padded
@@ -58,7 +58,7 @@ def mask_figure(pairs: FacePairs, per_row: int = 4) -> tuple[Figure, pd.DataFram
     of a head, so anything less than all is an error of one of them (or a face seen from the side).
     """
     oval, head = pairs.face_masks, pairs.head_masks
-    covered = np.array([(a & b).sum() / _convex(a).sum() for a, b in zip(oval, head, strict=True)])
+    covered = np.array([(a & b).sum() / convex(a).sum() for a, b in zip(oval, head, strict=True)])
     table = pd.DataFrame({"image_id": pairs.image_ids, "face in both masks": covered})
     order = np.lexsort((pairs.image_ids, -covered))
     middle = len(order) // 2 - per_row // 2
@@ -116,11 +116,6 @@ def failures_figure(
     if not shown:
         axes[0, 0].text(0.5, 0.5, "No image was left out.", ha="center", va="center")
     return fig
-
-
-def _convex(mask: np.ndarray) -> np.ndarray:
-    points = cv2.findNonZero(mask.astype(np.uint8))
-    return cv2.fillConvexPoly(np.zeros(mask.shape, np.uint8), cv2.convexHull(points), 1).astype(bool)
 
 
 def show_image(axis: Axes, picture: np.ndarray) -> None:

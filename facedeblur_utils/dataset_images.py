@@ -2,25 +2,30 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from facedeblur_utils import blur, faces
+from facedeblur_utils.alignment import find_faces
 from facedeblur_utils.input_scores import SharpFace, region_masks
 from facedeblur_utils.kernels import draw_motion, generator_for, linear_motion_kernel
 from facedeblur_utils.mask_cache import Segmentation
 from facedeblur_utils.profiles import Profile
+from facedeblur_utils.segmentation import Landmarker
 
 VIEW_SIZE = 256  # pixels; masks are found at this size where the source has it, then reduced
 BLURS = {1: ("SFB1", "SB1SD", "head"), 2: ("SFB2", "SB2SM", "face")}  # blur -> whole, part, mask
+ROUND_FACE = 0.85  # share of its convex hull; an oval that folds over itself is a face from the side
 SMALLEST_HEAD = 0.02  # share of the image; less means that the person was missed
 
 
 @dataclass(frozen=True)
 class Face:
-    """A sharp face, uint8 (S, S, 3), and the larger view of it that is segmented."""
+    """A sharp face, uint8 (S, S, 3), the larger view of it that is segmented, and its side at the source."""
 
     sharp: np.ndarray
     view: np.ndarray
+    side: int
 
 
 def sharp_face(pixels: np.ndarray, size: int) -> Face:
@@ -30,7 +35,41 @@ def sharp_face(pixels: np.ndarray, size: int) -> Face:
     """
     square = faces.central_square(pixels)
     faces.check_side(len(square), size)
-    return Face(faces.resize(square, size), faces.resize(square, max(size, VIEW_SIZE)))
+    return Face(faces.resize(square, size), faces.resize(square, max(size, VIEW_SIZE)), len(square))
+
+
+def aligned(pixels: np.ndarray, landmarker: Landmarker) -> np.ndarray:
+    """The largest face of a photo (H, W, 3), turned and cropped to a square as CelebA aligns its faces.
+
+    Borders are mirrored where the crop reaches beyond the photo. Raises faces.ImageProblem without a face.
+    """
+    found = find_faces(pixels, landmarker)
+    if not found:
+        raise faces.ImageProblem("no face found to align")
+    side = max(1, round(found[0].side))
+    transform = found[0].to_crop * side
+    transform[:, 2] -= 0.5  # from the corner of the crop to the centre of its first pixel
+    return cv2.warpAffine(
+        pixels, transform, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
+    )
+
+
+def remarks(found: Segmentation, face: np.ndarray, side: int, size: int) -> str:
+    """What is worth knowing about an image that stays: several faces, seen from the side, enlarged."""
+    said = []
+    if found.faces > 1:
+        said.append(f"{found.faces} faces, the largest taken")
+    if face.sum() < ROUND_FACE * convex(face).sum():
+        said.append("face seen from the side")
+    if side < size:
+        said.append(f"enlarged from {side} pixels")
+    return ", ".join(said)
+
+
+def convex(mask: np.ndarray) -> np.ndarray:
+    """The convex hull of a bool mask (H, W) that isn't empty."""
+    hull = cv2.convexHull(cv2.findNonZero(mask.astype(np.uint8)))
+    return cv2.fillConvexPoly(np.zeros(mask.shape, np.uint8), hull, 1).astype(bool)
 
 
 def problem(found: Segmentation, face: np.ndarray, head: np.ndarray, profile: Profile) -> str:

@@ -157,7 +157,7 @@ def input_scores(paths: RunPaths) -> pd.DataFrame:
 
 def quality_table(paths: RunPaths) -> pd.DataFrame:
     """One row per image of the source: used or left out, and why."""
-    return _table(paths, "quality.csv").fillna({"reason": ""})
+    return _table(paths, "quality.csv").fillna({"reason": "", "remark": ""})
 
 
 def _table(paths: RunPaths, name: str) -> pd.DataFrame:

@@ -1,9 +1,12 @@
 """The four datasets: pairs, masks, kernels, exactness, interruption, what is left out."""
 
+import errno
 import hashlib
+import itertools
 import json
 import multiprocessing
 import random
+import shutil
 import signal
 from pathlib import Path
 
@@ -14,6 +17,7 @@ import pytest
 from PIL import Image
 
 from facedeblur_utils import blur, dataset_chunks, datasets, metrics
+from facedeblur_utils.array_file import ArrayFile, disk_error
 from facedeblur_utils.errors import StudyError, UsageError
 from facedeblur_utils.paths import run_paths
 from facedeblur_utils.profiles import load_profile
@@ -187,6 +191,76 @@ def test_copies_of_one_picture_stay_out(folder, tmp_path):
     (twice / "000099.png").write_bytes((folder / "000004.png").read_bytes())
     excluded = datasets.facts(built(twice, tmp_path))["excluded"]
     assert {"image_id": "000099", "reason": "same file as 000004"} in excluded
+
+
+def bad_files(folder: Path) -> dict[str, str]:
+    """Put one file of each kind of trouble into `folder`; returns what must be said of each, if anything."""
+    good = Image.open(folder / "000004.png")
+    noise = Image.fromarray(np.random.default_rng(1).integers(60, 250, (64, 64, 3), dtype=np.uint8))
+    good.convert("L").save(folder / "grey.png")
+    good.convert("RGBA").rotate(90).save(folder / "alpha.png")
+    Image.fromarray(np.asarray(good.convert("L")).astype(np.uint16) * 257).save(folder / "deep.png")
+    good.rotate(180).convert("CMYK").save(folder / "print.jpg")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    noise.save(folder / "turned.jpg", exif=exif)
+    noise.save(folder / "moving.gif", save_all=True, append_images=[good])
+    noise.save(folder / "cut.jpg")
+    (folder / "cut.jpg").write_bytes((folder / "cut.jpg").read_bytes()[:-700])
+    Image.new("RGB", (1, 1), "white").save(folder / "dot.png")
+    Image.new("L", (30000, 3000), 200).save(folder / "panorama.png")
+    Image.new("1", (20000, 20000), 1).save(folder / "bomb.png")
+    (folder / "words.jpg").write_text("only words")
+    (folder / "empty.jpg").touch()
+    (folder / "twin.png").write_bytes((folder / "000004.png").read_bytes())
+    used = dict.fromkeys(["grey", "alpha", "deep", "print", "turned", "moving"], "")
+    return used | {
+        "cut": "damaged image file",
+        "dot": "1 pixels wide is too small for faces of 32 pixels",
+        "panorama": "30000×3000 pixels is more than 64 million",
+        "bomb": "more than 64 million pixels",
+        "words": "not an image",
+        "empty": "not an image",
+        "twin": "same file as 000004",
+        "000007": "no face found",
+    }
+
+
+def test_every_bad_image_is_mended_or_listed(folder, tmp_path):
+    mixed = tmp_path / "mixed"
+    shutil.copytree(folder, mixed)
+    expected = bad_files(mixed)
+    quality = datasets.quality_table(built(mixed, tmp_path)).set_index("image_id")["reason"]
+    for image_id, said in expected.items():
+        assert quality[image_id].startswith(said) and bool(quality[image_id]) == bool(said)
+    assert (quality != "").sum() == sum(map(bool, expected.values()))
+
+
+def test_a_source_without_faces_stops(folder, tmp_path):
+    dark = tmp_path / "dark"
+    dark.mkdir()
+    for number in range(5):
+        Image.new("RGB", (40, 40), (number, 0, 0)).save(dark / f"{number}.png")
+    with pytest.raises(StudyError, match="leaving out 5 of 5 images .* most frequent reason: no face found"):
+        built(dark, tmp_path)
+
+
+def test_disk_that_fills_while_writing(folder, tmp_path, monkeypatch):
+    writes = itertools.count()
+
+    def full(self, row, values):
+        if next(writes) == 20:
+            raise disk_error(OSError(errno.ENOSPC, "No space left on device"), self.path)
+        return write(self, row, values)
+
+    write = ArrayFile.write
+    monkeypatch.setattr(ArrayFile, "write", full)
+    with pytest.raises(StudyError, match="the disk is full: .* run again, it goes on"):
+        built(folder, tmp_path / "full")
+    assert not (tmp_path / "full/runs/smoke/data").exists()
+    monkeypatch.setattr(ArrayFile, "write", write)
+    expected = contents(built(folder, tmp_path / "whole").data)
+    assert contents(built(folder, tmp_path / "full").data) == expected
 
 
 def test_full_disk_is_one_line(folder, tmp_path, monkeypatch):
