@@ -2,24 +2,18 @@
 
 import importlib
 import math
-from collections.abc import Callable
 
-import cv2
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from torchmetrics.functional import mean_squared_error
-from torchmetrics.functional.image import (
-    multiscale_structural_similarity_index_measure as ms_ssim,
-)
-from torchmetrics.functional.image import visual_information_fidelity as vif
 
 from facedeblur_utils import assets, blur, faces, kernels, metrics
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.figures import COLOURS, WIDE
+from facedeblur_utils.further_metrics import FurtherMetrics
 from facedeblur_utils.literature.loader import load
 
 ABSENT = "not here yet"
@@ -56,25 +50,6 @@ def resolve(name: str):
     raise StudyError(f"implementations.csv names {name}, but no module {parts[0]} can be imported")
 
 
-def gmsd(output: torch.Tensor, target: torch.Tensor) -> float:
-    """GMSD of two (1, 3, H, W) images in [0, 1] by OpenCV, mean over the channels."""
-    pair = [image[0].permute(1, 2, 0).mul(255).round().byte().numpy() for image in (target, output)]
-    scores, _ = cv2.quality.QualityGMSD_compute(*pair)
-    return float(np.mean(scores[:3]))
-
-
-# The metrics of Table 2.10 that need neither weights nor a set of images: (1, 3, H, W) twice -> number.
-METRICS: dict[str, Callable] = {
-    "MSE": F.mse_loss,
-    "RMSE": lambda output, target: mean_squared_error(output, target, squared=False),
-    "PSNR": metrics.psnr,
-    "SSIM": metrics.ssim,
-    "MS-SSIM": lambda output, target: ms_ssim(output, target, data_range=1.0),
-    "VIF": vif,
-    "GMSD": gmsd,
-}
-
-
 def sample_face() -> np.ndarray:
     """The first sample face, uint8 RGB (178, 178, 3)."""
     return faces.central_square(faces.decode((assets.fetch("sample_faces") / FACE).read_bytes()))
@@ -86,40 +61,58 @@ def blurred_faces(face: np.ndarray) -> list[np.ndarray]:
 
 
 def scores_by_blur(face: np.ndarray) -> pd.DataFrame:
-    """Every metric of `METRICS` for `face` (uint8 RGB, 161 pixels or more a side) under growing blur.
+    """Every metric that can be had here for `face` (uint8 RGB, square) under growing blur.
 
-    One row for each metric, one column for each blur length in pixels.
+    One row for each metric, one column for each blur length in pixels. Table 2.10's other metrics need
+    weights, a fitted model or sets of images; LPIPS is among the rows where its weights can be had.
     """
-    target = _tensor(face)
+    further = FurtherMetrics(len(face))
     columns = {
-        length: [float(score(_tensor(image), target)) for score in METRICS.values()]
+        length: scores(image, face, further)
         for length, image in zip(LENGTHS, blurred_faces(face), strict=True)
     }
-    return pd.DataFrame(columns, index=pd.Index(METRICS, name="metric"))
+    return pd.DataFrame(columns).rename_axis("metric").dropna()
 
 
-def directions(scores: pd.DataFrame) -> pd.DataFrame:
+def scores(image: np.ndarray, face: np.ndarray, further: FurtherMetrics) -> dict[str, float]:
+    """Metrics of Table 2.10 of `image` against the sharp `face`, by name; NaN for one not available."""
+    output, target = (_tensor(picture) for picture in (image, face))
+    more = further(image[None], face[None], [""])
+    values = {
+        "MSE": mean_squared_error(output, target),
+        "RMSE": mean_squared_error(output, target, squared=False),
+        "PSNR": metrics.psnr(output, target),
+        "SSIM": metrics.ssim(output, target),
+        "MS-SSIM": more["ms_ssim"],
+        "VIF": more["vif"],
+        "GMSD": more["gmsd"],
+        "LPIPS": more["lpips"],
+    }
+    return {name: float(value.item()) for name, value in values.items()}
+
+
+def directions(values: pd.DataFrame) -> pd.DataFrame:
     """Compare `scores_by_blur` with Table 2.10: first and last value, which way, whether it agrees.
 
     `measured` is Better where the value falls at every step of more blur, Worse where it rises at every
     step, otherwise unclear.
     """
-    stated = load("2.10").set_index("metric")["higher_means"]
-    steps = scores.diff(axis=1).iloc[:, 1:]
+    stated = load("2.10").set_index("metric")["higher_means"][values.index].to_numpy()
+    steps = values.diff(axis=1).iloc[:, 1:]
     measured = np.select([(steps < 0).all(axis=1), (steps > 0).all(axis=1)], ["Better", "Worse"], "unclear")
     return pd.DataFrame(
         {
-            "metric": scores.index,
-            f"at {LENGTHS[0]} px": scores[LENGTHS[0]].to_numpy(),
-            f"at {LENGTHS[-1]} px": scores[LENGTHS[-1]].to_numpy(),
+            "metric": values.index,
+            f"at {LENGTHS[0]} px": values[LENGTHS[0]].to_numpy(),
+            f"at {LENGTHS[-1]} px": values[LENGTHS[-1]].to_numpy(),
             "higher means, measured": measured,
-            "higher means, Table 2.10": stated[scores.index].to_numpy(),
-            "agrees": measured == stated[scores.index].to_numpy(),
+            "higher means, Table 2.10": stated,
+            "agrees": measured == stated,
         }
     )
 
 
-def directions_figure(face: np.ndarray, scores: pd.DataFrame) -> Figure:
+def directions_figure(face: np.ndarray, values: pd.DataFrame) -> Figure:
     """The blurred faces above, one small curve for each metric below."""
     images = [face, *blurred_faces(face)]
     fig = plt.figure(figsize=(WIDE, 3.9))
@@ -128,12 +121,12 @@ def directions_figure(face: np.ndarray, scores: pd.DataFrame) -> Figure:
         ax.imshow(image)
         ax.set_title("sharp" if i == 0 else f"{LENGTHS[i - 1]} px")
         ax.axis("off")
-    axes = bottom.subplots(2, math.ceil(len(scores) / 2), sharex=True).ravel()
-    for ax, (name, values) in zip(axes, scores.iterrows(), strict=False):
-        ax.plot(values.index, values, "o-", color=COLOURS[0], markersize=2.5)
+    axes = bottom.subplots(2, math.ceil(len(values) / 2), sharex=True).ravel()
+    for ax, (name, row) in zip(axes, values.iterrows(), strict=False):
+        ax.plot(row.index, row, "o-", color=COLOURS[0], markersize=2.5)
         ax.set_title(f"{name} (dB)" if name == "PSNR" else name)
         ax.grid()
-    for ax in axes[len(scores) :]:
+    for ax in axes[len(values) :]:
         ax.axis("off")
     bottom.supxlabel("length of the motion in pixels", fontsize=7.5)
     return fig

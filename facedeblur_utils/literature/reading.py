@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from facedeblur_utils.errors import StudyError
+from facedeblur_utils.experiments import DATASETS, NETWORKS
 from facedeblur_utils.figures import COLOURS, WIDE
 from facedeblur_utils.literature.loader import load
 from facedeblur_utils.literature.schema import MEASURES
@@ -32,6 +33,8 @@ FAMILIES = {
 }
 GAINS = ("psnr_gain_db", "mprnet_gain_db")  # not scores of an image
 REGION = "whole"  # the literature scores whole images
+INPUT = "input"  # the row of scores.csv that stands for the blurred images themselves
+MODELS = (INPUT, *(letter + dataset for letter in NETWORKS for dataset in DATASETS))
 
 
 def usage() -> pd.DataFrame:
@@ -134,10 +137,11 @@ def study_scores(paths: RunPaths) -> pd.DataFrame:
     columns = ["source", "on", "PSNR", "SSIM", "role"]
     if not paths.scores.is_file():
         return pd.DataFrame(columns=columns)
-    scores = pd.read_csv(paths.scores).query("region == @REGION and metric in ('psnr', 'ssim')")
+    scores = pd.read_csv(paths.scores)
+    scores = scores.query("region == @REGION and metric in ('psnr', 'ssim') and model in @MODELS")
     means = scores.pivot_table(index=["dataset", "model"], columns="metric", values="value", sort=False)
     means = means.reset_index().rename(columns={"dataset": "on", "psnr": "PSNR", "ssim": "SSIM"})
-    means["role"] = ["blurred input" if model == "input" else "model" for model in means["model"]]
+    means["role"] = ["blurred input" if model == INPUT else "model" for model in means["model"]]
     means["source"] = "This study"
     return means[columns]
 
