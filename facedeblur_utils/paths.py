@@ -79,7 +79,11 @@ class RunPaths:
 
 
 def run_paths(profile: str, base: str | Path = "") -> RunPaths:
-    """Paths of a profile's run below `base` (default: the checkout); raises StudyError if not writable."""
+    """Paths of a profile's run below `base`; raises StudyError if not writable.
+
+    The default is the folder named by FACEDEBLUR_OUTPUT (in Colab a Drive folder), else the checkout.
+    """
+    base = base or os.environ.get("FACEDEBLUR_OUTPUT", "")
     paths = RunPaths(profile, Path(base).expanduser().resolve() if base else ROOT)
     for folder in (paths.run, paths.figures):
         try:
