@@ -15,48 +15,11 @@ import pandas as pd
 from safetensors.torch import save_file
 from torch import nn
 
-from facedeblur_utils import datasets, evaluation, experiments, paths, training
+from facedeblur_utils import comparison, datasets, evaluation, experiments, paths, training
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.profiles import load_profile, parse_overrides
 from facedeblur_utils.published import CARD, WEIGHTS
 from facedeblur_utils.tables import write_text
-
-SHARP = "sharp"  # the test faces without any blur, as a data set of their own
-
-
-class SharpPairs:
-    """The sharp faces of `pairs` on both sides: what does a network do to a picture without blur?"""
-
-    def __init__(self, pairs: datasets.FacePairs):
-        self.name, self.split, self.image_ids, self.size = SHARP, pairs.split, pairs.image_ids, pairs.size
-        self.face_masks, self.head_masks = pairs.face_masks, pairs.head_masks
-        self.blur_masks = pairs.face_masks  # what lies outside counts as background
-        self._pairs = pairs
-
-    def __len__(self) -> int:
-        return len(self.image_ids)
-
-    def batch(self, indices) -> tuple[np.ndarray, np.ndarray]:
-        sharp = self._pairs.batch(indices)[1]
-        return sharp, sharp
-
-
-def test_sets(run_paths: paths.RunPaths) -> list:
-    """The four test sets, and the sharp faces as a fifth."""
-    four = [datasets.open_pairs(run_paths, name, "test") for name in experiments.DATASETS]
-    return [*four, SharpPairs(four[0])]
-
-
-def score_table(networks: dict[str, nn.Module], run_paths: paths.RunPaths) -> pd.DataFrame:
-    """Scores of the input and of `networks` on `test_sets`, in the columns of scores.csv."""
-    restorers = {evaluation.INPUT: lambda pairs, indices: pairs.batch(indices)[0]}
-    restorers |= {name: evaluation.network_restorer(network) for name, network in networks.items()}
-    parts = [
-        evaluation.score_pairs(name, restorer, pairs)
-        for pairs in test_sets(run_paths)
-        for name, restorer in restorers.items()
-    ]
-    return pd.concat(parts, ignore_index=True)
 
 
 def means(scores: pd.DataFrame) -> pd.DataFrame:
@@ -144,7 +107,7 @@ def main(arguments: list[str] | None = None) -> None:
     datasets.build(profile, run_paths)
     history = training.train(experiments.restorer_runs(profile)["NMIX"], profile, run_paths)
     network = training.load_network(run_paths, "NMIX")
-    scores = score_table({"NMIX": network}, run_paths)
+    scores = comparison.score_networks({"NMIX": network}, run_paths)
     run = training.run_facts(run_paths, "NMIX")
     options = sys.argv[1:] if arguments is None else arguments
     about = {
