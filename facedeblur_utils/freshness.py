@@ -63,7 +63,7 @@ def growth_key(stage: Stage, profile: Profile, manifest: Manifest) -> str:
         [
             {name: code.digest for name, code in codes.items()},
             fingerprints.settings(profile, codes, stage.ignores) | stage.settings,
-            manifest.hashes(stage.inputs),
+            manifest.hashes(stage.core_inputs),
             fingerprints.versions(codes.values()),
         ]
     )

@@ -1,11 +1,11 @@
 """The study as a graph: which notebook runs with which parameters, what it reads and what it makes."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from facedeblur_utils.errors import UsageError
-from facedeblur_utils.experiments import DATASETS, Run, training_runs
+from facedeblur_utils.experiments import DATASETS, Run, restorer_runs, training_runs
 from facedeblur_utils.paths import NOTEBOOKS, PACKAGE, WEIGHTS, RunPaths
 from facedeblur_utils.profiles import Profile
 
@@ -23,10 +23,17 @@ FIGURES = {
 }
 HOUR = 3600.0
 EPOCH_KEYS = frozenset({"epochs", "checkpoint_epoch", "mixed_epochs", "short_mixed_epochs"})
-TRAINING_KEYS = EPOCH_KEYS | {
-    *("batch_size", "precision", "seeds", "gan_norm"),
-    *("autoencoder_width", "autoencoder_rate", "gan_width", "gan_rate"),
+NETWORKS = ("autoencoder", "gan", "restorer")
+NETWORK_KEYS = {
+    network: frozenset(item.name for item in fields(Profile) if item.name.startswith(network))
+    for network in NETWORKS
 }
+TRAINING_KEYS = EPOCH_KEYS | {"batch_size", "precision", "seeds"} | frozenset().union(*NETWORK_KEYS.values())
+
+
+def keys_of_others(network: str) -> frozenset[str]:
+    """The profile's keys that a training of `network` can't depend on; its epochs stand in its `Run`."""
+    return EPOCH_KEYS.union(*(NETWORK_KEYS[other] for other in NETWORKS if other != network))
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,7 @@ class Stage:
     settings: dict = field(default_factory=dict)  # what the stage depends on beyond the profile's values
     ignores: frozenset[str] = frozenset()  # keys of the profile that it can't depend on
     core: str = ""  # the module that `kept` files depend on; the notebook only shows them
+    core_inputs: tuple[Path, ...] = ()  # the inputs that they depend on
     renew: tuple[Path, ...] = ()  # set aside when `kept` files must be made anew instead of gone on with
 
     @property
@@ -110,26 +118,48 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
             kept=(*data, facts),
             ignores=TRAINING_KEYS,
             core="facedeblur_utils.dataset_build",
+            core_inputs=tuple(weights),
             renew=(facts,),
         ),
     ]
     for name, run in runs.items():
-        other = "gan" if run.network == "autoencoder" else "autoencoder"
+        needed = (*data, *(path for path in trained.get(run.starts_from, ()) if path.suffix == ".pt"))
         stage = declare.stage(
             "03_train_autoencoder" if run.network == "autoencoder" else "04_train_gan",
-            (*data, *(path for path in trained.get(run.starts_from, ()) if path.suffix == ".pt")),
+            needed,
             kept=trained[name],
             run=name,
             settings={"run": asdict(run)},
-            ignores=EPOCH_KEYS | {key for key in TRAINING_KEYS if key.startswith(other)},
+            ignores=keys_of_others(run.network),
             core="facedeblur_utils.training",
+            core_inputs=needed,
             renew=tuple(dict.fromkeys(path.parent for path in trained[name])),
         )
         chain.append(stage)
     results = (*data, facts, *(path for files in trained.values() for path in files if path.suffix != ".pt"))
     chain.append(declare.stage("05_evaluation", results, outputs=[paths.scores]))
     chain.append(declare.stage("06_epoch_ablation", (*results, paths.scores)))
+    if (NOTEBOOKS / "07_modern_restorer.ipynb").is_file():
+        chain.append(restorer_stage(declare, (*results, paths.scores), data))
     return chain
+
+
+def restorer_stage(declare: Declaration, results: tuple[Path, ...], data: tuple[Path, ...]) -> Stage:
+    """Notebook 07, which trains the restorers that the profile names and compares them with all others."""
+    profile, paths = declare.profile, declare.paths
+    runs = {name: run for name, run in restorer_runs(profile).items() if name in profile.restorer_runs}
+    trained = [path for run in runs.values() for path in checkpoint_files(run, profile, paths)]
+    return declare.stage(
+        "07_modern_restorer",
+        results,  # through these it depends on the keys that it ignores
+        outputs=[paths.tables / f"{name}.csv" for name in ("table_x_restorer", "table_x_equal_budget")],
+        kept=tuple(trained),
+        settings={"runs": [asdict(run) for run in runs.values()]},
+        ignores=keys_of_others("restorer"),
+        core="facedeblur_utils.training",
+        core_inputs=data,
+        renew=tuple(dict.fromkeys(path.parent for path in trained)),
+    )
 
 
 def dataset_files(profile: Profile, paths: RunPaths) -> tuple[Path, ...]:

@@ -42,6 +42,7 @@ class Result:
     exit_code: int = 0
     outcomes: list[Outcome] = field(default_factory=list)
     fresh: list[str] = field(default_factory=list)
+    begun: int = 0
     seconds: float = 0.0
 
 
@@ -115,7 +116,8 @@ def _begin(stage: Stage, plan: Plan, manifest: Manifest, console: Console, submi
     """Start a stage, or note that it needn't run (`None`)."""
     freshness.check_inputs(stage, plan.chain)
     state = freshness.look(stage, plan.profile, manifest)
-    place = f"[{plan.chosen.index(stage) + 1}/{len(plan.chosen)}]"
+    result.begun += 1
+    place = f"[{result.begun}/{len(plan.chosen)}]"
     if state.fresh and not plan.force:
         console.say(f"{place} {stage.name}: up to date", event="fresh", minor=True, stage=stage.name)
         result.fresh.append(stage.name)

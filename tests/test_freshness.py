@@ -55,6 +55,7 @@ class Study:
                 inputs=(data,),
                 kept=(weights,),
                 core="facedeblur_utils.training",
+                core_inputs=(data,),
                 renew=(weights.parent,),
             ),
             Stage("05_show", self.book("05_show"), inputs=(weights,), outputs=(scores, figure), **base),

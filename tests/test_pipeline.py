@@ -1,6 +1,7 @@
 """The graph of stages as declared, and running notebooks: made-up ones that take a second each."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,12 +50,12 @@ def chain(tmp_path):
 def test_the_study_declares_19_tables_23_figures_and_8_plus_2_runs(chain, tmp_path):
     made = [path for stage in chain for path in stage.made]
     assert len(made) == len(set(made))
-    tables = {path.stem for path in made if path.stem.startswith("table_")}
-    figures = {path.stem for path in made if path.stem.startswith("fig_")}
+    tables = {path.stem for path in made if re.match(r"table_\d", path.stem)}
+    figures = {path.stem for path in made if re.match(r"fig_\d", path.stem)}
     assert (len(tables), len(figures)) == (19, 23)
-    assert len({path.parent for path in made if path.suffix == ".safetensors"}) == 10
     # GSFB2_25 and GSFB2_50 are two checkpoints of one run: 8 + 3 networks that tables stand for.
-    milestones = [path for path in made if path.name.startswith("epoch_")]
+    milestones = [path for path in made if re.match(r"[AG]\w+/epoch_", f"{path.parent.name}/{path.name}")]
+    assert len({path.parent for path in milestones}) == 10
     assert len(milestones) == 11
 
 
@@ -64,14 +65,15 @@ def test_each_stage_comes_after_those_that_make_its_inputs(chain):
         assert {other.name for other in pipeline.upstream(each, chain)} <= done
         done.add(each.name)
     evaluation = next(each for each in chain if each.name == "05_evaluation")
-    assert {s.name for s in pipeline.upstream(evaluation, chain)} == {s.name for s in chain[1:-2]}
+    makers = {s.name for s in chain if s.name[:2] in ("02", "03", "04")}
+    assert {s.name for s in pipeline.upstream(evaluation, chain)} == makers
 
 
 def test_selection_by_number_notebook_run_and_range(chain):
     names = lambda **how: [s.name for s in pipeline.select(chain, **how)]  # noqa: E731
     assert names(only=["03"]) == [f"03_train_autoencoder_A{d}" for d in ("SFB1", "SB1SD", "SFB2", "SB2SM")]
     assert names(only=["GSFB2"]) == ["04_train_gan_GSFB2"]
-    assert names(first="05_evaluation") == ["05_evaluation", "06_epoch_ablation"]
+    assert names(first="05_evaluation", last="06") == ["05_evaluation", "06_epoch_ablation"]
     assert names(last="02") == ["01_literature_tables", "02_dataset_creation"]
     with pytest.raises(UsageError, match="no stage is called 'XX'"):
         names(only=["XX"])
