@@ -59,9 +59,11 @@ def build(profile: Profile, paths: RunPaths, workers: int = 0) -> Path:
         if _recipe_of(paths.data / DONE) == recipe["sha256"]:  # another process has just made them
             return paths.data
         work = _workplace(paths, recipe)
-        split = _split(profile, source)
+        people = sources.identities(profile, source)
+        ids = [item.image_id for item in source.items]
+        split = faces.split_faces(ids, profile.split, profile.seed, people)
         chunks = dataset_chunks.fill(profile, source, split, work, workers or os.cpu_count() or 1)
-        _finish(source, split, chunks, recipe, work)
+        _finish(source, split, people, chunks, recipe, work)
         _publish(work, paths)
     return paths.data
 
@@ -108,12 +110,7 @@ def _workplace(paths: RunPaths, recipe: dict) -> Path:
     return work
 
 
-def _split(profile: Profile, source: sources.Source) -> pd.DataFrame:
-    ids = [item.image_id for item in source.items]
-    return faces.split_faces(ids, profile.split, profile.seed, sources.identities(profile, source))
-
-
-def _finish(source, split: pd.DataFrame, chunks: list[dict], recipe: dict, work: Path) -> None:
+def _finish(source, split: pd.DataFrame, people, chunks: list[dict], recipe: dict, work: Path) -> None:
     """Write the tables and, last, `dataset.json`, whose presence says that all is there."""
     images = pd.DataFrame([row for chunk in chunks for row in chunk["images"]])
     images = images.merge(split, on="image_id")
@@ -149,6 +146,8 @@ def _finish(source, split: pd.DataFrame, chunks: list[dict], recipe: dict, work:
         "derived": "SB1SD" not in names,
         "counts": {name: int(counts[name]) for name in faces.SPLITS},
         "found": len(images),
+        # Without an identity file nobody knows whether a person is in two parts; then this is null.
+        "leakage": None if people is None else faces.leakage(used, people).to_dict("records"),
         "excluded": left_out[["image_id", "reason"]].to_dict("records"),
         "sha256": {
             name: hashlib.sha256("".join(chunk["sha256"][name] for chunk in chunks).encode()).hexdigest()

@@ -51,6 +51,24 @@ def four_datasets_figure(pairs: dict[str, FacePairs], image_id: str) -> Figure:
     return fig
 
 
+def composite_figure(sharp: np.ndarray, masks: dict[str, np.ndarray], kernel: np.ndarray) -> Figure:
+    """Each mask (bool HW, by name) blurred both ways: pasted as in the thesis, and as a matte; uint8 HWC."""
+    fig, axes = plt.subplots(len(masks), 4, figsize=(WIDE, len(masks) * (WIDE / 4 + 0.2)), squeeze=False)
+    for row, (name, mask) in zip(axes, masks.items(), strict=True):
+        pasted, matted = (blur.composite(sharp, kernel, mask, mode) for mode in blur.MODES)
+        change = np.abs(pasted.astype(int) - matted).mean(axis=2)
+        for axis, picture in zip(row, (sharp, pasted, matted), strict=False):
+            show_image(axis, picture)
+        outline(row[0], mask, FACE_COLOUR if name == "face" else HEAD_COLOUR)
+        row[3].imshow(change, cmap="gray_r", vmin=0, vmax=max(change.max(), 1))
+        row[3].set(xticks=[], yticks=[])
+        row[0].set_ylabel(name)
+        titles = ("mask", "paste (thesis)", "matte", f"difference, up to {change.max():.0f} of 255")
+        for axis, title in zip(row, titles, strict=True):
+            axis.set_title(title)
+    return fig
+
+
 def mask_figure(pairs: FacePairs, per_row: int = 4) -> tuple[Figure, pd.DataFrame]:
     """Both masks over faces, where they agree best, middling and worst, and the numbers behind it.
 

@@ -1,0 +1,110 @@
+"""One image through the stages: policies for faces, alignment of a turned photo, with the real MediaPipe."""
+
+import cv2
+import numpy as np
+import pytest
+
+from facedeblur_utils import assets, blur, dataset_images, faces, mask_cache, segmentation
+from facedeblur_utils.kernels import linear_motion_kernel
+from facedeblur_utils.mask_cache import MaskCache, Segmentation
+from facedeblur_utils.profiles import load_profile
+
+PROFILE = load_profile("smoke")
+
+
+@pytest.fixture(scope="module")
+def face():
+    """A face seen from the front."""
+    return faces.decode((assets.fetch("sample_faces") / "000552.jpg").read_bytes())
+
+
+@pytest.fixture(scope="module")
+def landmarker():
+    with segmentation.open_landmarker() as opened:
+        yield opened
+
+
+def found(face, head, count=1):
+    return Segmentation(face, head, count)
+
+
+def disc(radius, size=64):
+    y, x = np.mgrid[:size, :size] - size / 2 + 0.5
+    return x**2 + y**2 < radius**2
+
+
+def test_why_an_image_leaves():
+    large, small, none = disc(20), disc(3), disc(0)
+    assert dataset_images.problem(found(large, large), large, large, PROFILE) == ""
+    assert dataset_images.problem(found(none, large, 0), none, large, PROFILE) == "no face found"
+    assert "face covers 0.8 % of the image" in dataset_images.problem(
+        found(small, large), small, large, PROFILE
+    )
+    assert "no person" in dataset_images.problem(found(large, none), large, none, PROFILE)
+
+
+def test_what_is_remarked():
+    large = disc(20)
+    crescent = large & ~np.roll(large, 12, axis=1)
+    assert dataset_images.remarks(found(large, large), large, 64, 64) == ""
+    assert dataset_images.remarks(found(large, large, 3), large, 64, 64) == "3 faces, the largest taken"
+    assert dataset_images.remarks(found(large, large), crescent, 64, 64) == "face seen from the side"
+    assert dataset_images.remarks(found(large, large), large, 40, 64) == "enlarged from 40 pixels"
+
+
+def test_convex_hull_fills_a_dent():
+    dented = disc(20).copy()
+    dented[30:34, 10:40] = False
+    hull = dataset_images.convex(dented)
+    assert hull[disc(20)].all() and hull.sum() == pytest.approx(disc(20).sum(), rel=0.03)
+
+
+def test_masks_of_two_faces_take_the_larger(face, landmarker, tmp_path):
+    both = np.zeros((256, 256, 3), np.uint8) + 128
+    square = faces.central_square(face)
+    both[40:218, :150] = square[:, 14:164]
+    both[100:180, 170:250] = cv2.resize(square, (80, 80), interpolation=cv2.INTER_AREA)
+    (seen,) = mask_cache.segment(both[None], None, landmarker)
+    if seen.faces < 2:
+        pytest.skip("MediaPipe sees only one of the two faces here")
+    assert seen.face[:, :150].sum() > 20 * seen.face[:, 150:].sum()
+
+
+def test_mask_cache_gives_back_what_was_put(face, landmarker, tmp_path, monkeypatch):
+    view = faces.resize(faces.central_square(face), 256)[None]
+    cache = MaskCache(tmp_path / "masks.sqlite", "one model")
+    first = mask_cache.segment(view, cache, landmarker)[0]
+    monkeypatch.setattr(segmentation, "head_masks", None)  # a call would fail
+    again = mask_cache.segment(view, cache, None)[0]
+    np.testing.assert_array_equal(again.face, first.face)
+    np.testing.assert_array_equal(again.head, first.head)
+    assert again.faces == first.faces == 1
+    assert 0.1 < first.face.mean() < 0.5 and (first.face & first.head).sum() > 0.9 * first.face.sum()
+    cache.close()
+    other = MaskCache(tmp_path / "masks.sqlite", "other model")
+    with pytest.raises(TypeError):
+        mask_cache.segment(view, other, landmarker)
+    other.close()
+
+
+def test_turned_photo_is_aligned(face, landmarker):
+    """A face put into a larger photo, turned by 25°, comes back where CelebA's alignment has it."""
+    turn = cv2.getRotationMatrix2D((89, 109), 25, 1.5)
+    turn[:, 2] += (240, 180)
+    photo = cv2.warpAffine(face, turn, (700, 600), borderValue=(90, 110, 100))
+    out = dataset_images.aligned(photo, landmarker)
+    assert out.shape[0] == out.shape[1] == pytest.approx(1.5 * 178, rel=0.12)
+    expected = segmentation.face_landmarks(faces.resize(faces.central_square(face), 256), landmarker)
+    seen = segmentation.face_landmarks(faces.resize(out, 256), landmarker)
+    assert np.linalg.norm(seen - expected, axis=1).mean() < 10
+    with pytest.raises(faces.ImageProblem, match="no face found to align"):
+        dataset_images.aligned(np.full((300, 300, 3), 128, np.uint8), landmarker)
+
+
+@pytest.mark.parametrize("gamma", [1.0, 2.2])
+def test_gamma_of_the_profile_is_used(face, gamma):
+    profile = load_profile("smoke", {"blur_gamma": gamma})
+    sharp = dataset_images.sharp_face(face, 64).sharp
+    pictures, drawn = dataset_images.blur_face(sharp, disc(20), disc(28), "a", profile)
+    kernel = linear_motion_kernel(drawn["length_1"], drawn["angle_1"])
+    np.testing.assert_array_equal(pictures["SFB1"], blur.convolve(sharp, kernel, gamma))
