@@ -10,7 +10,7 @@ from matplotlib.transforms import Bbox
 
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import SHORTENED
-from facedeblur_utils.tables import record_caption, write_text
+from facedeblur_utils.tables import latex_text, record_caption, write_text
 
 COLUMN = 3.35  # inches: one column of a two-column page
 WIDE = 6.3  # inches: the text width of an A4 thesis
@@ -50,7 +50,7 @@ STYLE = {
 }
 mpl.rcParams.update(STYLE)
 
-MARK_HEIGHT = 0.13  # inches below the figure for the shortened-run line
+MARK_HEIGHT = 0.14  # inches below the figure for the shortened-run line
 
 
 def save_figure(
@@ -58,16 +58,17 @@ def save_figure(
 ) -> list[Path]:
     """Write `fig` as `<name>.png` (300 dpi) and `<name>.pdf`, `data` as `<name>.csv`; returns the paths.
 
-    The caption is recorded for the report. Shortened runs get a line below the figure that says so. The same
+    `<name>.tex` has the figure environment with caption and label, ready for `\\input`. The caption is
+    recorded for the report. Shortened runs get a line below the figure that says so. The same
     figure gives the same bytes: no dates or versions are written into the files.
     """
-    record_caption(name, "figure", caption, paths)
+    full = record_caption(name, "figure", caption, paths)
     paths.figures.mkdir(parents=True, exist_ok=True)
     width, height = fig.get_size_inches()
     mark = None
     if paths.profile in SHORTENED:
         line = f"Shortened run (profile {paths.profile}): not a result of the study"
-        mark = fig.text(0.995, -0.03 / height, line, ha="right", va="top", fontsize=5.5, color="#555555")
+        mark = fig.text(0.995, -0.04 / height, line, ha="right", va="top", fontsize=5.5, color="#555555")
         mark.set_in_layout(False)
     box = Bbox([[0, -MARK_HEIGHT if mark else 0], [width, height]])
     written = []
@@ -82,4 +83,16 @@ def save_figure(
     if data is not None:
         text = data.round(6).to_csv(index=not isinstance(data.index, pd.RangeIndex), lineterminator="\n")
         written.append(write_text(paths.figures / f"{name}.csv", text))
+    write_text(paths.figures / f"{name}.tex", _latex(name, full))
     return written
+
+
+def _latex(name: str, caption: str) -> str:
+    lines = [
+        r"\begin{figure}[htbp]",
+        r"\centering",
+        rf"\includegraphics{{{name}}}",  # at its own size, for which its letters were chosen
+        rf"\caption{{{latex_text(caption)}}}\label{{fig:{name}}}",
+        r"\end{figure}",
+    ]
+    return "\n".join(lines) + "\n"

@@ -7,10 +7,14 @@ import pandas as pd
 from scipy.ndimage import correlate1d
 from skimage.metrics import structural_similarity
 
-from facedeblur_utils.evaluation import to_tensor
-from facedeblur_utils.experiments import DATASETS
+from facedeblur_utils import datasets, training
+from facedeblur_utils.experiments import DATASETS, table_models
+from facedeblur_utils.inference import restore_unrounded, to_tensor
 from facedeblur_utils.metrics import psnr, ssim
+from facedeblur_utils.paths import RunPaths
+from facedeblur_utils.profiles import Profile
 
+IMAGES = 50  # of each test set: scikit-image's loops are slow, and shifts settle early
 STUDY = "this study: RGB, 8 bits, peak 1, Gaussian window"
 LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 GAUSSIAN = np.exp(-((np.arange(11) - 5) ** 2) / (2 * 1.5**2))
@@ -93,6 +97,17 @@ CONVENTIONS: dict[str, tuple[str, Callable[[np.ndarray, np.ndarray], float], boo
     "SSIM, luma in limited range": ("ssim", lambda x, y: _ssim(_limited(x), _limited(y)), False),
     "SSIM, 3-D window over the colours too": ("ssim", ssim_3d, False),
 }
+
+
+def own_set_outputs(profile: Profile, paths: RunPaths) -> tuple[dict, dict]:
+    """What `audit` needs: outputs of the eight models on their own test sets, and the sharp images."""
+    sets = {name: datasets.open_pairs(paths, name, "test") for name in DATASETS}
+    chosen = {name: pairs.batch(np.arange(min(len(pairs), IMAGES))) for name, pairs in sets.items()}
+    outputs = {}
+    for model, point in table_models(profile).items():
+        network = training.load_network(paths, point.run, point.epoch)
+        outputs[model] = restore_unrounded(network, chosen[model[1:]][0])
+    return outputs, {name: sharp for name, (_, sharp) in chosen.items()}
 
 
 def audit(outputs: dict[str, np.ndarray], targets: dict[str, np.ndarray]) -> pd.DataFrame:

@@ -84,6 +84,7 @@ class Shot:
     kernel: np.ndarray
     mask: np.ndarray | None  # bool (H, W) where blur is local
     values: dict[str, float]  # PSNR and SSIM of blurred and restored, blur length and angle
+    remark: str = ""  # added to the title
 
 
 class Gallery:
@@ -185,7 +186,9 @@ def _draw_block(ax: Axes, shot: Shot, left: float, top: float, side: float, zoom
         ax.text(x, y, text, ha="center", va="center", **style)
 
     centre = left + 1.5 * side + GAP
-    write(centre, top - 0.5 * LINE, f"{shot.model} on {shot.dataset}", fontsize=6.5, weight="bold")
+    write(
+        centre, top - 0.5 * LINE, f"{shot.model} on {shot.dataset}{shot.remark}", fontsize=6.5, weight="bold"
+    )
     boxes = task_scores.feature_boxes(shot.sharp, ZOOM_ASPECT)
     bottoms = _bottom_lines(shot)
     y = top - 2 * LINE - side

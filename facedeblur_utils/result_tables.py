@@ -1,7 +1,9 @@
 """Tables 4.1, 4.2 and 5.1 to 5.5 in the thesis's form, made from scores.csv and the runs' own records."""
 
+import numpy as np
 import pandas as pd
 
+from facedeblur_utils.classical import REFERENCES
 from facedeblur_utils.evaluation import BEST, INPUT, SEED
 from facedeblur_utils.experiments import DATASETS
 
@@ -10,6 +12,7 @@ PAIR_TABLES = {  # table -> (test set blurred everywhere, test set blurred in th
     "table_5_1": ("SFB1", "SB1SD", "DeepLabV3 segmentation"),
     "table_5_2": ("SFB2", "SB2SM", "MediaPipe segmentation"),
 }
+LOWER_IS_BETTER = {"GMSD", "LPIPS", "LANDMARK_ERROR"}
 MODELS = [letter + dataset for letter in "AG" for dataset in DATASETS]
 EPOCH_MODELS = {
     "GSFB2_50": "GSFB2",
@@ -18,6 +21,7 @@ EPOCH_MODELS = {
     "GSFB2_20": "GSFB2_20",
     "GSFB2 (best epoch)": BEST,
 }
+EXTRA_MODELS = [name for name in EPOCH_MODELS.values() if name not in MODELS]
 
 
 def mean_scores(scores: pd.DataFrame, region: str = "whole", names=("psnr", "ssim")) -> pd.DataFrame:
@@ -68,15 +72,49 @@ def pair_table(scores: pd.DataFrame, name: str) -> pd.DataFrame:
     return pd.DataFrame.from_dict(values, orient="index").rename_axis("Model name")
 
 
+def score_table(scores: pd.DataFrame, names: tuple[str, ...], region: str = "whole") -> pd.DataFrame:
+    """Like Table 5.4 with other metrics or another region, and with the classical references."""
+    means = mean_scores(scores, region, names).loc[[INPUT, *REFERENCES, *MODELS, *EXTRA_MODELS]]
+    return means.rename({INPUT: INPUT_LABEL}).rename_axis("Model")
+
+
+def gain_table(scores: pd.DataFrame, region: str = "whole") -> pd.DataFrame:
+    """PSNR and SSIM of every model minus those of the blurred input: below zero, it made images worse."""
+    table = score_table(scores, ("psnr", "ssim"), region)
+    return table.drop(index=INPUT_LABEL) - table.loc[INPUT_LABEL]
+
+
+def seed_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """Mean and standard deviation over training seeds of each model's mean score, as text `mean ± sd`."""
+    chosen = scores[(scores["region"] == "whole") & scores["metric"].isin(["psnr", "ssim"])]
+    parts = chosen["model"].str.partition(SEED)
+    by_seed = chosen.assign(model=parts[0], seed=parts[2]).pivot_table(
+        index=["model", "seed"], columns=["dataset", "metric"], values="value"
+    )
+    means, deviations = by_seed.groupby("model").mean(), by_seed.groupby("model").std(ddof=1)
+    text = means.copy().astype(object)
+    for column in means:
+        decimals = 2 if column[1] == "psnr" else 4
+        text[column] = [
+            f"{mean:.{decimals}f} ± {deviation:.{decimals}f}"
+            for mean, deviation in zip(means[column], deviations[column], strict=True)
+        ]
+    text = text.loc[MODELS, [(d, m) for d in DATASETS for m in ("psnr", "ssim")]]
+    return text.rename(columns=str.upper).rename_axis("Model").rename_axis(columns=[None, None])
+
+
 def best_cells(
     table: pd.DataFrame, decimals: int = 4, skip: tuple[str, ...] = (INPUT_LABEL,)
 ) -> pd.DataFrame:
     """True for the best cells of each column among the rows not in `skip`.
 
-    All cells that print as the same number as the best one share it.
+    All cells that print as the same number as the best one share it. Metrics in `LOWER_IS_BETTER` count
+    downwards.
     """
     shown = table.round(decimals)
-    best = shown.drop(index=[row for row in skip if row in shown.index]).max()
+    candidates = shown.drop(index=[row for row in skip if row in shown.index])
+    down = [label[-1] in LOWER_IS_BETTER for label in shown.columns]
+    best = candidates.max().where(~np.array(down), candidates.min())
     return shown.eq(best) & ~shown.index.isin(skip)[:, None]
 
 
