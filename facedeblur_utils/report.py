@@ -10,6 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from facedeblur_utils.fingerprints import digest, file_sha256
 from facedeblur_utils.manifest import Manifest
 from facedeblur_utils.paths import PACKAGE, RunPaths
 from facedeblur_utils.pipeline import FIGURES, TABLES, Stage
@@ -20,23 +21,31 @@ from facedeblur_utils.tables import write_text
 
 STYLE = PACKAGE / "report.css"
 WIDEST = 1600  # pixels of an embedded figure: sharp on a phone and in print, a tenth of the 300 dpi file
+TRAINING = re.compile("fig_x_(curves|overview|strip)")
 SECTIONS = (
     ("tables", "Tables of the thesis"),
     ("figures", "Figures of the thesis"),
+    ("training", "Training"),
     ("more", "Beyond the thesis"),
 )
 
 
 def write_report(chain: list[Stage], profile: Profile, paths: RunPaths, manifest: Manifest) -> Path:
-    """Write `report.html` from captions, exported files and manifest; what is missing is listed in it."""
+    """Write `report.html` from captions, exported files and manifest; what is missing is listed in it.
+
+    A report that was written from the same things is left as it is.
+    """
     captions = {
         path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths.captions.glob("*.json")
     }
+    state = _state(captions, profile, paths, manifest)
+    if paths.report.is_file() and state in paths.report.read_text(encoding="utf-8")[:200]:
+        return paths.report
     wanted = {name for group in (TABLES, FIGURES) for names in group.values() for name in names}
     shown = {key: [] for key, _ in SECTIONS}
     for name in sorted(captions, key=_order):
         facts = captions[name]
-        section = "more" if name not in wanted else "tables" if facts["kind"] == "table" else "figures"
+        section = _section(name) if name in wanted else "training" if TRAINING.match(name) else "more"
         block = _exhibit(name, facts, paths, manifest)
         if block:
             shown[section].append((name, block))
@@ -58,7 +67,7 @@ def write_report(chain: list[Stage], profile: Profile, paths: RunPaths, manifest
         body.append("</section>")
     body += [_runs(chain, paths, manifest), _facts(manifest)]
     page = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="state" content="{state}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
         f'<link rel="icon" href="data:,"><title>{title}</title>'
@@ -67,6 +76,21 @@ def write_report(chain: list[Stage], profile: Profile, paths: RunPaths, manifest
         + "</main></body></html>\n"
     )
     return write_text(paths.report, page)
+
+
+def _state(captions: dict, profile: Profile, paths: RunPaths, manifest: Manifest) -> str:
+    """Names all that a report is made of, this code included."""
+    exports = [
+        [path.name, path.stat().st_size, path.stat().st_mtime_ns]
+        for folder in (paths.figures, paths.tables)
+        for path in sorted(folder.glob("*.*"))
+    ]
+    made_of = [captions, exports, manifest.stages, manifest.facts.get("machine"), notes(profile, paths, [])]
+    return digest([*made_of, file_sha256(STYLE), file_sha256(Path(__file__))])
+
+
+def _section(name: str) -> str:
+    return "tables" if name.startswith("table") else "figures"
 
 
 def label(name: str) -> str:

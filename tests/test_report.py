@@ -75,6 +75,16 @@ def test_each_exhibit_leads_to_its_run(page):
     assert 'id="run-05_evaluation"' in text and "1 min 01 s" in text and "a.npy: 00ff" in text
 
 
+def test_it_is_written_again_only_when_something_changed(page, tmp_path):
+    paths, profile = RunPaths("smoke", tmp_path), load_profile("smoke")
+    chain, manifest = pipeline.stages(profile, paths, {}), Manifest(paths)
+    manifest.describe(profile)
+    first = page.stat().st_mtime_ns
+    assert write_report(chain, profile, paths, manifest).stat().st_mtime_ns == first
+    (paths.tables / "table_x_gain.md").write_text("| a |\n| --- |\n| new |")
+    assert "new</td>" in write_report(chain, profile, paths, manifest).read_text()
+
+
 def test_text_is_escaped_and_nothing_is_loaded_from_elsewhere(page):
     text = page.read_text()
     assert "A &amp; &lt;B&gt;" in text and "All models &lt;on&gt; all data" in text
