@@ -13,6 +13,8 @@ from facedeblur_utils.profiles import Profile
 # Without effect on kept files. What `dataset_build` does reaches training as the bytes of its inputs.
 WITHOUT_EFFECT = {f"facedeblur_utils.{name}" for name in ("errors", "paths", "progress", "dataset_build")}
 
+LONGEST_SHOWN = 60  # characters of two values
+
 
 @dataclass
 class State:
@@ -91,7 +93,8 @@ def changes(old: dict, new: dict) -> list[str]:
     for name in sorted(set(old["parameters"]) | set(new["parameters"])):
         before, after = old["parameters"].get(name), new["parameters"].get(name)
         if fingerprints.digest(before) != fingerprints.digest(after):  # tuples come back as lists
-            found.append(f"{name} {before} -> {after}")
+            short = len(f"{before}{after}") <= LONGEST_SHOWN
+            found.append(f"{name} {before} -> {after}" if short else f"{name} changed")
     return found
 
 

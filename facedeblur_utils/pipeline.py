@@ -191,6 +191,14 @@ def upstream(stage: Stage, chain: list[Stage]) -> list[Stage]:
     return [other for other in chain if other.name in names]
 
 
+def in_order(chain: list[Stage]) -> list[Stage]:
+    """The stages, each after those that make what it reads."""
+    ordered: list[Stage] = []
+    while left := [stage for stage in chain if stage not in ordered]:
+        ordered += [stage for stage in left if all(other in ordered for other in upstream(stage, chain))]
+    return ordered
+
+
 def select(
     chain: list[Stage], only: Iterable[str] = (), first: str | None = None, last: str | None = None
 ) -> list[Stage]:

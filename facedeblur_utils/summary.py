@@ -3,7 +3,7 @@
 from facedeblur_utils import freshness
 from facedeblur_utils.console import Console
 from facedeblur_utils.manifest import Manifest
-from facedeblur_utils.pipeline import upstream
+from facedeblur_utils.pipeline import in_order, upstream
 from facedeblur_utils.progress import duration
 from facedeblur_utils.scheduler import Plan, Result, memory
 
@@ -17,7 +17,7 @@ def states(plan: Plan, manifest: Manifest) -> list[tuple[str, str, list[str]]]:
     it must run too shows when those inputs are there.
     """
     found, unsettled = {}, set()
-    for stage in plan.chain:
+    for stage in in_order(plan.chain):
         state = freshness.look(stage, plan.profile, manifest)
         before = [other.name for other in upstream(stage, plan.chain) if other.name in unsettled]
         word, reasons = state.word, state.reasons

@@ -1,5 +1,6 @@
 """The smoke profile end to end through run_all.py, as a user runs it, into a folder of its own."""
 
+import json
 import os
 import re
 import subprocess
@@ -8,9 +9,12 @@ import time
 
 import pandas as pd
 import pytest
+from browser import PROGRAM, Browser
 from PIL import Image
+from test_report import look_at
 
 from facedeblur_utils import pipeline
+from facedeblur_utils.fingerprints import file_sha256
 from facedeblur_utils.paths import NOTEBOOKS, ROOT, RunPaths
 from facedeblur_utils.profiles import load_profile
 
@@ -53,6 +57,47 @@ def test_everything_declared_is_made(smoke):
 
 def test_it_takes_under_three_minutes(smoke):
     assert smoke[-1] < 60 * MINUTES
+
+
+def again(base, *more: str) -> tuple[subprocess.CompletedProcess, float]:
+    begin = time.monotonic()
+    command = [sys.executable, str(ROOT / "run_all.py"), "--profile", "smoke", "--output", str(base), *more]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done, time.monotonic() - begin
+
+
+def test_the_second_run_executes_nothing_and_the_results_are_the_recorded_ones(smoke):
+    done, seconds = again(smoke[0].base, "--verify", "--json")
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0, done.stdout
+    finished = next(facts for facts in said if facts["event"] == "finished")
+    assert finished["ran"] == [] and len(finished["fresh"]) == len(smoke[1])
+    assert any(facts["event"] == "verified" for facts in said)
+    assert seconds < 10
+
+
+def test_two_jobs_make_the_same_bytes_as_one(smoke, tmp_path):
+    done, _ = again(tmp_path, "--jobs", "2")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    first, second = hashes(smoke[0].base), hashes(tmp_path)
+    assert len(first) > 100
+    assert [name for name in first if first[name] != second.get(name)] == []
+
+
+def hashes(base) -> dict[str, str]:
+    """Scores and all exported files, by name."""
+    paths = RunPaths("smoke", base)
+    files = [paths.scores, *paths.figures.rglob("*.*")]
+    return {str(path.relative_to(base)): file_sha256(path) for path in files}
+
+
+@pytest.mark.skipif(not PROGRAM, reason="no Chromium here; CI installs it")
+def test_its_report_shows_without_fault(smoke):
+    with Browser() as browser:
+        browser.open(smoke[0].report)
+        look_at(browser)
+        assert browser.run("document.images.length") >= 23
+        assert browser.run("document.querySelectorAll('figure table').length") >= 19
 
 
 def test_nothing_is_left_half_written(smoke):
