@@ -141,6 +141,12 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
     chain.append(declare.stage("06_epoch_ablation", (*results, paths.scores)))
     if (NOTEBOOKS / "07_modern_restorer.ipynb").is_file():
         chain.append(restorer_stage(declare, (*results, paths.scores), data))
+    if (NOTEBOOKS / "08_deblur_your_photo.ipynb").is_file():
+        names = ("ASFB2", "GSFB2", "NSFB2", "NMIX")
+        shown = [paths.checkpoints / name / "last.safetensors" for name in names]
+        made = [paths.results / f"deblurred.{kind}" for kind in ("png", "html")]
+        own = {"extras": tuple(shown), "ignores": TRAINING_KEYS}
+        chain.append(declare.stage("08_deblur_your_photo", weights, outputs=made, **own))
     return chain
 
 
