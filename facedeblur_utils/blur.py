@@ -9,9 +9,8 @@ MODES = ("paste", "matte")
 # The image is mirrored at its edge (dcba|abcd): a symmetric kernel then keeps the mean brightness.
 BORDER = cv2.BORDER_REFLECT
 # OpenCV sums small kernels directly, skipping zeros, and larger ones by Fourier transform, which for a
-# line of a few dozen pixels is several times slower; so long lines are cut into parts of this many pixels.
+# line of a few dozen pixels is several times slower; so long lines are cut into parts of this area.
 DIRECT_AREA = 129
-PART = 9
 
 
 def convolve(image: np.ndarray, kernel: np.ndarray, gamma: float = 1.0) -> np.ndarray:
@@ -71,8 +70,8 @@ def composite(
 
 
 def paste(sharp: np.ndarray, blurred: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """`blurred` under the bool `mask`, `sharp` elsewhere; images (..., H, W, 3), mask (..., H, W)."""
-    return np.where(mask[..., None], blurred, sharp)
+    """`blurred` under the bool `mask` (H, W), `sharp` elsewhere; both images (H, W, 3) of one type."""
+    return cv2.copyTo(blurred, np.ascontiguousarray(mask).view(np.uint8), sharp.copy())
 
 
 def noise_field(shape: tuple[int, ...], sigma: float, generator: np.random.Generator) -> np.ndarray:
@@ -90,14 +89,14 @@ def add_noise(image: np.ndarray, field: np.ndarray) -> np.ndarray:
 
 def _correlate(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """`cv2.filter2D` with reflected borders, faster for long thin kernels."""
-    reach_y, reach_x = kernel.shape[0] // 2, kernel.shape[1] // 2
-    parts = _parts(kernel) if kernel.size > DIRECT_AREA else None
+    kernel = _trimmed(kernel)
+    parts = _parts(kernel) if kernel.size > DIRECT_AREA else []
     if not parts:
         return cv2.filter2D(image, -1, np.ascontiguousarray(kernel), borderType=BORDER)
+    reach_y, reach_x = kernel.shape[0] // 2, kernel.shape[1] // 2
     height, width = image.shape[:2]
-    wide = cv2.copyMakeBorder(image, reach_y, reach_y, reach_x, reach_x, BORDER).astype(
-        np.float32, copy=False
-    )
+    wide = cv2.copyMakeBorder(image, reach_y, reach_y, reach_x, reach_x, BORDER)
+    wide = wide.astype(np.float32, copy=False)
     total = None
     for top, left, part in parts:
         view = wide[top : top + height + part.shape[0] - 1, left : left + width + part.shape[1] - 1]
@@ -106,22 +105,41 @@ def _correlate(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     return cv2.add(total, 0, dtype=cv2.CV_8U) if image.dtype == np.uint8 else np.ascontiguousarray(total)
 
 
-def _parts(kernel: np.ndarray) -> list[tuple[int, int, np.ndarray]] | None:
-    """Cut a thin kernel into (top, left, part) that OpenCV sums directly; None for a kernel that fills its
-    square, which is left to OpenCV's own choice."""
-    steep = np.count_nonzero(kernel.any(axis=1)) > np.count_nonzero(kernel.any(axis=0))
+def _trimmed(kernel: np.ndarray) -> np.ndarray:
+    """Without the rows and columns of zeros that lie on both sides, so that the centre stays the centre."""
+    cuts = []
+    for axis in (1, 0):
+        used = np.flatnonzero(kernel.any(axis=axis))
+        cuts.append(min(used[0], kernel.shape[1 - axis] - 1 - used[-1]) if used.size else 0)
+    rows, columns = cuts
+    return kernel[rows : kernel.shape[0] - rows, columns : kernel.shape[1] - columns]
+
+
+def _parts(kernel: np.ndarray) -> list[tuple[int, int, np.ndarray]]:
+    """Cut a thin kernel into (top, left, part) that OpenCV sums directly, as few as will do.
+
+    Empty for a kernel that fills its square, which is left to OpenCV's own choice.
+    """
+    steep = kernel.shape[0] > kernel.shape[1]
     along = kernel if steep else kernel.T
-    parts = []
-    for start in range(0, len(along), PART):
-        piece = along[start : start + PART]
-        used = np.flatnonzero(piece.any(axis=0))
+    rows = [np.flatnonzero(row) for row in along]
+    if max(row.size for row in rows) > DIRECT_AREA // 4:
+        return []
+    groups: list[list[int]] = []  # [first row, last row, first column, last column]
+    for number, used in enumerate(rows):
         if not used.size:
             continue
-        piece = piece[:, used[0] : used[-1] + 1]
-        if piece.size > DIRECT_AREA:
-            return None
-        corner = (start, int(used[0]))
-        parts.append((*corner, np.ascontiguousarray(piece)) if steep else (*corner[::-1], piece.T.copy()))
+        if groups:
+            last = groups[-1]
+            low, high = min(last[2], used[0]), max(last[3], used[-1])
+            if (number - last[0] + 1) * (high - low + 1) <= DIRECT_AREA:
+                groups[-1] = [last[0], number, low, high]
+                continue
+        groups.append([number, number, used[0], used[-1]])
+    parts = []
+    for top, bottom, left, right in groups:
+        piece = along[top : bottom + 1, left : right + 1]
+        parts.append((top, left, piece.copy()) if steep else (left, top, piece.T.copy()))
     return parts
 
 
