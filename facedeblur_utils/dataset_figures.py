@@ -62,6 +62,7 @@ def composite_figure(sharp: np.ndarray, masks: dict[str, np.ndarray], kernel: np
         outline(row[0], mask, FACE_COLOUR if name == "face" else HEAD_COLOUR)
         row[3].imshow(change, cmap="gray_r", vmin=0, vmax=max(change.max(), 1))
         row[3].set(xticks=[], yticks=[])
+        row[3].spines[:].set_visible(False)
         row[0].set_ylabel(name)
         titles = ("mask", "paste (thesis)", "matte", f"difference, up to {change.max():.0f} of 255")
         for axis, title in zip(row, titles, strict=True):
