@@ -1,5 +1,7 @@
 """Records a profile's expected results, with tolerances from several training seeds."""
 
+import dataclasses
+
 import pandas as pd
 
 from facedeblur_utils import datasets, evaluation, scheduler, training, verify
@@ -15,7 +17,9 @@ def record(plan: scheduler.Plan, console: Console) -> int:
     with only_one(plan.paths):
         manifest = Manifest(plan.paths)
         manifest.describe(plan.profile)
-        result = scheduler.run(plan, manifest, console)
+        # Literature, data and training; the scores of all seeds are then computed here.
+        needed = [stage for stage in plan.chain if stage.name[:2] in ("01", "02", "03", "04")]
+        result = scheduler.run(dataclasses.replace(plan, chosen=needed), manifest, console)
         if result.exit_code:
             return result.exit_code
         by_seed = scores_by_seed(plan.profile, plan.paths)

@@ -123,7 +123,9 @@ def _begin(stage: Stage, plan: Plan, manifest: Manifest, console: Console, submi
         result.fresh.append(stage.name)
         return None
     why = "; ".join(state.reasons[:3]) or "--force"
-    console.say(f"{place} {stage.name} ({why})", event="start", stage=stage.name, reasons=state.reasons)
+    console.say(
+        f"{place} {stage.name} ({why})", event="start", minor=True, stage=stage.name, reasons=state.reasons
+    )
     for line in freshness.set_aside(stage, plan.profile, manifest):
         console.say(line, event="set_aside", stage=stage.name)
     run_id = freshness.run_id(stage, state.fingerprint)
