@@ -1,0 +1,103 @@
+"""The sentences that end notebooks 05 and 06, each written from the numbers of the run."""
+
+import pandas as pd
+
+from facedeblur_utils import thesis_results
+from facedeblur_utils.metric_audit import STUDY
+from facedeblur_utils.profiles import Profile
+from facedeblur_utils.result_tables import INPUT_LABEL, MODELS
+
+PEAK = "PSNR, data in [-1, 1] with peak 1"
+
+
+def on_restoring(gains: pd.DataFrame) -> str:
+    """Do the networks beat their input? From the table of gains."""
+    own = pd.Series({model: gains.loc[model, (model[1:], "PSNR")] for model in MODELS})
+    better = own[own > 0]
+    known = gains.loc["RichardsonLucy", ("SFB2", "PSNR")]
+    return (
+        f"**Do the networks deblur?** {len(better)} of {len(own)} models raise PSNR over their blurred input "
+        f"on their own test set ({', '.join(better.index) or 'none'}). The largest gain is {own.max():+.2f} dB "
+        f"({own.idxmax()}), the smallest {own.min():+.2f} dB ({own.idxmin()}). Richardson–Lucy, which knows "
+        f"the kernel, changes PSNR on SFB2 by {known:+.2f} dB."
+    )
+
+
+def on_hypothesis(tests: pd.DataFrame) -> str:
+    """What becomes of H0 and H1, from the table of tests."""
+    verdicts = tests["verdict"].value_counts()
+    local = tests["test set"].isin(["SB1SD", "SB2SM"])
+    better = tests["verdict"] == "H1, segmented better"
+    largest = tests.loc[tests["effect"].abs().idxmax()]
+    return (
+        f"**The hypothesis.** H0 is kept in {verdicts.get('H0 kept', 0)} of {len(tests)} comparisons. "
+        f"Training on segmented blur is better in {better.sum()} and worse in "
+        f"{verdicts.get('H1, segmented worse', 0)}: better in {(better & local).sum()} of {local.sum()} on "
+        f"partly blurred test sets and in {(better & ~local).sum()} of {(~local).sum()} on fully blurred "
+        f"ones. The strongest effect is {largest['effect']:+.2f} ({largest['metric'].upper()}, "
+        f"{largest['compared']} on {largest['test set']}). The test set of a pair that is blurred like the "
+        "training set favours that model, so a verdict holds for its test set, not in general; and "
+        "significance says that a difference is not chance, not that it is large."
+    )
+
+
+def on_networks(table: pd.DataFrame, audit: pd.DataFrame) -> str:
+    """Autoencoder against GAN, here and in the thesis, and what the audit can say about it."""
+    ours = thesis_results.own_set_means(table)
+    theirs = thesis_results.own_set_means(thesis_results.printed_table("table_5_4", table))
+    gap, printed_gap = (means.loc["autoencoder"] - means.loc["GAN"] for means in (ours, theirs))
+    shifts = audit.loc[audit["metric"] == "ssim", "shift of GANs"].drop(f"SSIM, {STUDY}")
+    low, high = (name.removeprefix("SSIM, ") for name in (shifts.idxmin(), shifts.idxmax()))
+    enough = int((shifts >= -printed_gap["SSIM"]).sum())
+    return (
+        f"**Autoencoder against GAN, each on its own test set.** In the thesis the autoencoders' mean lies "
+        f"{printed_gap['PSNR']:+.2f} dB and {printed_gap['SSIM']:+.4f} SSIM from the GANs'; here "
+        f"{gap['PSNR']:+.2f} dB and {gap['SSIM']:+.4f}. A convention used for both kinds moves both. If only "
+        f"the GANs, whose range is [-1, 1], had been scored there with peak 1, their PSNR would be "
+        f"{-audit.loc[PEAK, 'shift of GANs']:.2f} dB too low, more than the thesis's gap. Scoring the GANs "
+        f"alone under another convention of SSIM shifts them by {shifts.min():+.4f} ({low}) to "
+        f"{shifts.max():+.4f} ({high}); {enough} of {len(shifts)} conventions raise them by as much as the "
+        f"thesis's gap. The thesis's code isn't known: this shows what mixed conventions could do, not that "
+        f"they were mixed. A GAN trained on SSIM (Eq. 5) may score higher there for that reason alone."
+    )
+
+
+def on_thesis(beside: pd.DataFrame, facts: dict[str, dict], profile: Profile, train_images: int) -> str:
+    """How far our Table 5.4 is from the thesis's and why that may be."""
+    difference = beside["PSNR", "difference"]
+    weights = sorted({fact["vgg"] for fact in facts.values() if fact["vgg"]})
+    steps = train_images // profile.batch_size * profile.epochs
+    return (
+        f"**Ours and the thesis's.** Over the {len(difference)} cells of Table 5.4 our PSNR lies "
+        f"{difference.mean():+.2f} dB from the thesis's on average ({difference.min():+.2f} to "
+        f"{difference.max():+.2f}). Profile {profile.name} trains on {train_images} faces of "
+        f"{profile.image_size} pixels for {profile.epochs} epochs, about {steps} steps; the thesis took "
+        f"about 68 000 on CelebA-HQ. It states neither image size nor blur lengths, on which PSNR depends as much. "
+        f"The perceptual loss here used {' and '.join(weights)} VGG19 weights."
+    )
+
+
+def on_epochs(table: pd.DataFrame) -> str:
+    """Longer training and mixed data, from Table 5.5."""
+    ours = table.xs("PSNR", axis=1, level=1)
+    printed = thesis_results.printed_table("table_5_5", table).xs("PSNR", axis=1, level=1)
+
+    def change(psnr: pd.DataFrame, name: str, reference: str) -> float:
+        return (psnr.loc[name] - psnr.loc[reference]).mean()
+
+    wins = (ours.loc["GSFB2_25"] > ours.loc["GSFB2_50"]).sum()
+    best = ours.drop(index=INPUT_LABEL).idxmax()
+    return (
+        f"**Longer training.** The half-way checkpoint has the higher PSNR on {wins} of {len(best)} test "
+        f"sets (thesis: 4 of 4). The second half of the epochs changes PSNR by "
+        f"{change(ours, 'GSFB2_50', 'GSFB2_25'):+.2f} dB on average (thesis: "
+        f"{change(printed, 'GSFB2_50', 'GSFB2_25'):+.2f} dB). Test scores that fall do not prove overfitting "
+        f"by themselves: the curves of notebook 04 set training and validation side by side.\n\n"
+        f"**Mixed data.** Against GSFB2_50, GSFB2_100 changes PSNR by "
+        f"{change(ours, 'GSFB2_100', 'GSFB2_50'):+.2f} dB on average (thesis: "
+        f"{change(printed, 'GSFB2_100', 'GSFB2_50'):+.2f} dB) and GSFB2_20 by "
+        f"{change(ours, 'GSFB2_20', 'GSFB2_50'):+.2f} dB (thesis: "
+        f"{change(printed, 'GSFB2_20', 'GSFB2_50'):+.2f} dB). Best by test set: "
+        f"{', '.join(f'{name} on {dataset}' for dataset, name in best.items())}. The mixed networks see the "
+        f"four sets one after the other, SFB1 last, so what they learnt from the others can fade."
+    )
