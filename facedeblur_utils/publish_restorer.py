@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from facedeblur_utils import comparison, datasets, evaluation, experiments, paths, training
+from facedeblur_utils.curves import read_history
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.profiles import load_profile, parse_overrides
 from facedeblur_utils.published import CARD, WEIGHTS
@@ -101,11 +102,14 @@ def main(arguments: list[str] | None = None) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a profile value"
     )
     parser.add_argument("--output", default="", help="folder for runs/ (default: the checkout)")
+    parser.add_argument("--as-is", action="store_true", help="publish a run that has not come to its end")
     chosen = parser.parse_args(arguments)
     profile = load_profile(chosen.profile, parse_overrides(chosen.set))
     run_paths = paths.run_paths(profile.name, chosen.output)
     datasets.build(profile, run_paths)
-    history = training.train(experiments.restorer_runs(profile)["NMIX"], profile, run_paths)
+    if not chosen.as_is:
+        training.train(experiments.restorer_runs(profile)["NMIX"], profile, run_paths)
+    history = read_history(run_paths, "NMIX")
     network = training.load_network(run_paths, "NMIX")
     scores = comparison.score_networks({"NMIX": network}, run_paths)
     run = training.run_facts(run_paths, "NMIX")
@@ -117,7 +121,7 @@ def main(arguments: list[str] | None = None) -> None:
         "image_size": profile.image_size,
         "shortest": profile.blur_length[0] * profile.image_size,
         "longest": profile.blur_length[1] * profile.image_size,
-        "epochs": run["epochs"],
+        "epochs": f"{len(history)} of {run['epochs']}",
         "batch_size": run["batch_size"],
         "seed": run["seed"],
         "precision": run["precision"],
