@@ -27,10 +27,11 @@ def is_worker() -> bool:
     return "WORLD_SIZE" in os.environ
 
 
-def launch(run_name: str, profile: Profile, paths: RunPaths) -> None:
+def launch(run_name: str, profile: Profile, paths: RunPaths, worker: str = __name__) -> None:
     """Train `run_name` with `profile.processes` processes and show what the first one prints.
 
-    Raises StudyError with the workers' own line where they fail.
+    `worker` is the module that each process runs. Raises StudyError with the workers' own line where they
+    fail, UsageError where the batch can't be shared equally.
     """
     if profile.batch_size % profile.processes:
         raise UsageError(
@@ -42,11 +43,11 @@ def launch(run_name: str, profile: Profile, paths: RunPaths) -> None:
         values = {key: list(v) if isinstance(v, tuple) else v for key, v in profile.as_dict().items()}
         chosen.write_text(yaml.safe_dump(values), encoding="utf-8")
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        command += ["--nproc-per-node", str(profile.processes), "-m", "facedeblur_utils.launch"]
+        command += ["--nproc-per-node", str(profile.processes), "-m", worker]
         command += [run_name, "--profile", str(chosen), "--base", str(paths.base)]
         cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
         threads = str(max(1, cores // profile.processes))
-        environment = {"OMP_NUM_THREADS": threads, **os.environ, "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "OMP_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
         said = ""
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
@@ -55,7 +56,7 @@ def launch(run_name: str, profile: Profile, paths: RunPaths) -> None:
                 tail = []
                 for line in process.stdout:
                     tail = [*tail[-20:], line.rstrip()]
-                    if ERROR_MARK in line:
+                    if ERROR_MARK in line and not said:
                         said = line.split(ERROR_MARK, 1)[1].strip()
                     elif line.startswith(run_name):
                         print(line, end="", flush=True)

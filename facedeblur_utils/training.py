@@ -49,7 +49,9 @@ def train(run: Run, profile: Profile, paths: RunPaths) -> pd.DataFrame:
 def _train(job: Job) -> None:
     run, say = job.run, job.accelerator.print
     start = f"goes on after epoch {job.epoch} of {run.epochs}" if job.epoch else f"{run.epochs} epochs"
-    say(f"{run.name}: {start}, {job.precision} on {job.accelerator.device}, seed {job.seed}")
+    count = job.accelerator.num_processes
+    several = f", {count} processes" if count > 1 else ""
+    say(f"{run.name}: {start}, {job.precision} on {job.accelerator.device.type}{several}, seed {job.seed}")
     loops = {"autoencoder": autoencoder_epoch, "gan": gan_epoch, "restorer": restorer_epoch}
     one_epoch = loops[run.network]
     left = [job.dataset_at(epoch) for epoch in range(job.epoch + 1, run.epochs + 1)]

@@ -4,8 +4,10 @@ import hashlib
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
-from facedeblur_utils import datasets
+from facedeblur_utils import datasets, vgg
 
 
 class FakePairs:
@@ -34,3 +36,15 @@ def use_fakes(monkeypatch: pytest.MonkeyPatch, train: int = 12, val: int = 4, si
     monkeypatch.setattr(
         datasets, "open_pairs", lambda paths, name, split: FakePairs(name, split, counts[split], size)
     )
+
+
+def use_small_vgg(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One layer of VGG19's output shape in its place: for tests of training, not of the loss."""
+
+    def layers() -> nn.Sequential:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return nn.Sequential(nn.Conv2d(3, 512, 8, stride=8))
+
+    monkeypatch.setattr(vgg, "available_kind", lambda: (vgg.RANDOM, "VGG19 without ImageNet weights"))
+    monkeypatch.setattr(vgg, "_random_layers", layers)

@@ -7,10 +7,9 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from fake_pairs import FakePairs, use_fakes
-from torch import nn
+from fake_pairs import FakePairs, use_fakes, use_small_vgg
 
-from facedeblur_utils import checkpoints, curves, health, jobs, losses, models, run_config, training, vgg
+from facedeblur_utils import checkpoints, curves, health, jobs, losses, models, run_config, training
 from facedeblur_utils.batches import Batches, flip_decisions
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.experiments import Run, training_runs
@@ -22,16 +21,8 @@ SMALL = {"autoencoder_width": 4, "gan_width": 4, "precision": "fp32"}
 
 @pytest.fixture(autouse=True)
 def small_and_offline(monkeypatch):
-    monkeypatch.setattr(vgg, "available_kind", lambda: (vgg.RANDOM, "VGG19 without ImageNet weights"))
-    # One layer of the same shape instead of ten: these tests are about training, not about VGG19.
-    monkeypatch.setattr(vgg, "_random_layers", small_vgg)
+    use_small_vgg(monkeypatch)
     use_fakes(monkeypatch)
-
-
-def small_vgg():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return nn.Sequential(nn.Conv2d(3, 512, 8, stride=8))
 
 
 @pytest.fixture
