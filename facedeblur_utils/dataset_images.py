@@ -7,7 +7,7 @@ import numpy as np
 
 from facedeblur_utils import blur, faces
 from facedeblur_utils.alignment import find_faces
-from facedeblur_utils.input_scores import SharpFace, region_masks
+from facedeblur_utils.input_scores import SharpFace, regions_of
 from facedeblur_utils.kernels import draw_motion, generator_for, linear_motion_kernel
 from facedeblur_utils.mask_cache import Segmentation
 from facedeblur_utils.profiles import Profile
@@ -116,7 +116,7 @@ def input_scores(
     masks = {"face": face, "head": head}
     scorer, scores = SharpFace(sharp), {}
     for whole, part, region in BLURS.values():
-        regions = region_masks(face, head, masks[region])
+        regions = regions_of(face, head, masks[region])
         local = pictures.get(part)
         if local is None:
             local = blur.paste(sharp, pictures[whole], masks[region])

@@ -16,6 +16,23 @@ MEAN_OF_CHANNELS = np.full((1, 3), 1 / 3, np.float32)
 _buffers = threading.local()
 
 
+class Region:
+    """The pixels of a bool mask (H, W) as weights; None stands for the whole image."""
+
+    def __init__(self, mask: np.ndarray | None):
+        border = WINDOW // 2
+        inner = None if mask is None else mask[border:-border, border:-border]
+        self._weights = [part if part is None else part.astype(np.float32) for part in (mask, inner)]
+        self._counts = [0 if part is None else np.count_nonzero(part) for part in (mask, inner)]
+
+    def mean(self, values: np.ndarray, inner: bool) -> float:
+        """Mean of `values` in the region: (H, W), or (H - 10, W - 10) where `inner`; NaN without pixels."""
+        weights, count = self._weights[inner], self._counts[inner]
+        if weights is None:
+            return float(values.mean(dtype=np.float64))
+        return float((values * weights).sum(dtype=np.float64) / count) if count else float("nan")
+
+
 class SharpFace:
     """Scores blurred versions of one sharp face, uint8 (H, W, 3), against it."""
 
@@ -25,24 +42,23 @@ class SharpFace:
         self._mean_squared = self._mean * self._mean
         self._variance = _window_mean(self._pixels * self._pixels) - self._mean_squared
 
-    def scores(self, blurred: np.ndarray, masks: dict[str, np.ndarray | None]) -> dict[str, float]:
+    def scores(self, blurred: np.ndarray, regions: dict[str, Region]) -> dict[str, float]:
         """`psnr_<region>` (dB) and `ssim_<region>` of `blurred`, uint8 (H, W, 3), rounded to six decimals.
 
-        `masks` gives a bool (H, W) per region, None for the whole image. Equal pixels give inf dB; a
-        region without pixels (for SSIM: without window centres) gives NaN.
+        Equal pixels give inf dB; a region without pixels (for SSIM: without window centres) gives NaN.
         """
+        border = WINDOW // 2
         other = np.multiply(blurred, np.float32(1 / 255), out=_scratch("other", blurred.shape))
         similarity = cv2.transform(self._ssim_map(other), MEAN_OF_CHANNELS)
+        similarity = similarity[border:-border, border:-border]  # windows wholly inside the image
         other -= self._pixels
         other *= other
         squared = cv2.transform(other, MEAN_OF_CHANNELS)
-        border = WINDOW // 2
         scores = {}
-        for region, mask in masks.items():
-            inner = None if mask is None else mask[border:-border, border:-border]
+        for name, region in regions.items():
             with np.errstate(divide="ignore"):
-                scores[f"psnr_{region}"] = round(float(-10 * np.log10(_mean(squared, mask))), 6)
-            scores[f"ssim_{region}"] = round(_mean(similarity, inner), 6)
+                scores[f"psnr_{name}"] = round(float(-10 * np.log10(region.mean(squared, inner=False))), 6)
+            scores[f"ssim_{name}"] = round(region.mean(similarity, inner=True), 6)
         return scores
 
     def _ssim_map(self, other: np.ndarray) -> np.ndarray:
@@ -52,7 +68,7 @@ class SharpFace:
         variance = _window_mean(product, _scratch("variance", other.shape))
         np.multiply(other, self._pixels, out=product)
         covariance = _window_mean(product, _scratch("covariance", other.shape))
-        means_squared = np.multiply(mean, mean, out=product[: mean.shape[0], : mean.shape[1]])
+        means_squared = np.multiply(mean, mean, out=product)
         variance -= means_squared
         variance += self._variance
         variance += np.float32(K2**2)
@@ -66,12 +82,15 @@ class SharpFace:
         mean *= covariance
         means_squared *= variance
         mean /= means_squared
-        return np.ascontiguousarray(mean)
+        return mean
 
 
-def region_masks(face: np.ndarray, head: np.ndarray, blurred: np.ndarray) -> dict[str, np.ndarray | None]:
-    """Masks by region; `background` lies outside the mask that the pair of datasets blurs."""
-    return {"whole": None, "face": face, "head": head, "background": ~blurred}
+def regions_of(face: np.ndarray, head: np.ndarray, blurred: np.ndarray) -> dict[str, Region]:
+    """Regions of bool masks (H, W); `background` lies outside the mask that the pair of datasets blurs."""
+    return {
+        name: Region(mask)
+        for name, mask in (("whole", None), ("face", face), ("head", head), ("background", ~blurred))
+    }
 
 
 def _scratch(name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -83,13 +102,6 @@ def _scratch(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _window_mean(values: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    """Weighted mean in the windows that lie inside the image: (H, W, 3) -> (H - 10, W - 10, 3)."""
-    border = WINDOW // 2
+    """Gaussian mean around each pixel of (H, W, 3); the outer 5 pixels are not used."""
     window = cv2.getGaussianKernel(WINDOW, SIGMA, cv2.CV_32F)
-    return cv2.sepFilter2D(values, -1, window, window, dst=out)[border:-border, border:-border]
-
-
-def _mean(values: np.ndarray, mask: np.ndarray | None) -> float:
-    if mask is not None and not mask.any():
-        return float("nan")
-    return cv2.mean(values, None if mask is None else np.ascontiguousarray(mask).view(np.uint8))[0]
+    return cv2.sepFilter2D(values, -1, window, window, dst=out)
