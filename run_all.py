@@ -13,6 +13,8 @@ from facedeblur_utils.manifest import Manifest, only_one
 from facedeblur_utils.paths import run_paths
 from facedeblur_utils.profiles import load_profile, parse_overrides
 
+PATH_KEYS = ("source", "mapping_file", "identity_file")
+
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -97,15 +99,23 @@ def make_plan(asked: argparse.Namespace) -> scheduler.Plan:
     if asked.record is not None and asked.record < 2:
         raise UsageError(f"--record needs at least 2 training seeds to tell their spread, got {asked.record}")
     overrides = parse_overrides(asked.set + ([f"seeds={asked.record}"] if asked.record else []))
+    # Notebooks run in their own folder, so a relative path would mean another place there.
+    overrides = {key: full_path(value) if key in PATH_KEYS else value for key, value in overrides.items()}
     profile = load_profile(asked.profile, overrides)
     paths = run_paths(profile.name, asked.output)
-    # Notebooks run in their own folder, so a relative path would mean another place there.
     source = os.path.abspath(asked.profile) if Path(asked.profile).suffix else asked.profile
     output = str(paths.base) if asked.output else ""
     parameters = {"PROFILE": source, "OVERRIDES": overrides, "OUTPUT": output}
     chain = pipeline.stages(profile, paths, parameters)
     chosen = pipeline.select(chain, asked.only, asked.first, asked.last)
     return scheduler.Plan(chain, chosen, profile, paths, asked.force, asked.jobs)
+
+
+def full_path(value):
+    """A path, also one after `celeba-hq:`, made independent of the working folder if it exists."""
+    prefix, colon, path = str(value).rpartition(":")
+    place = Path(path).expanduser()
+    return f"{prefix}{colon}{place.resolve()}" if place.exists() else value
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The study as a graph: which notebook runs with which parameters, what it reads and what it makes."""
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -116,6 +117,7 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
             "02_dataset_creation",
             weights,
             kept=(*data, facts),
+            settings={"images": listing(profile.source)},
             ignores=TRAINING_KEYS,
             core="facedeblur_utils.dataset_build",
             core_inputs=tuple(weights),
@@ -166,6 +168,14 @@ def restorer_stage(declare: Declaration, results: tuple[Path, ...], data: tuple[
         core_inputs=data,
         renew=tuple(dict.fromkeys(path.parent for path in trained)),
     )
+
+
+def listing(source: str) -> str:
+    """Changes when a file of the folder (or zip) of faces does; empty for sources without one."""
+    place = Path(source.removeprefix("celeba-hq:")).expanduser()
+    files = [path for path in (place, *sorted(place.rglob("*"))) if path.is_file()]
+    facts = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return hashlib.sha256(repr(facts).encode()).hexdigest() if facts else ""
 
 
 def dataset_files(profile: Profile, paths: RunPaths) -> tuple[Path, ...]:

@@ -81,6 +81,25 @@ def test_selection_by_number_notebook_run_and_range(chain):
         names(first="05", last="02")
 
 
+def test_paths_given_relative_to_the_working_folder_hold_in_the_notebooks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(ROOT))
+    import run_all
+
+    (tmp_path / "faces").mkdir()
+    (tmp_path / "faces" / "a.jpg").write_text("x")
+    given = ["--profile", "smoke", "--output", "out", "--set", "source=celeba-hq:faces"]
+    plan = run_all.make_plan(run_all.arguments(given))
+    assert plan.profile.source == f"celeba-hq:{tmp_path / 'faces'}"
+    building = next(each for each in plan.chain if each.name == "02_dataset_creation")
+    assert building.parameters["OUTPUT"] == str(tmp_path / "out")
+    assert building.parameters["OVERRIDES"] == {"source": plan.profile.source}
+    first = building.settings
+    (tmp_path / "faces" / "b.jpg").write_text("y")
+    again = run_all.make_plan(run_all.arguments(given)).chain
+    assert next(each for each in again if each.name == "02_dataset_creation").settings != first
+
+
 def test_a_run_says_what_it_made_and_passes_lines_on(tmp_path, capsys):
     code, said = run(tmp_path, capsys, stage(tmp_path, 'print("half way there")', WRITE))
     assert code == 0, said.err
