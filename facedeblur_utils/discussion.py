@@ -17,9 +17,9 @@ def on_restoring(gains: pd.DataFrame) -> str:
     known = gains.loc["RichardsonLucy", ("SFB2", "PSNR")]
     return (
         f"**Do the networks deblur?** {len(better)} of {len(own)} models raise PSNR over their blurred input "
-        f"on their own test set ({', '.join(better.index) or 'none'}). The largest gain is {own.max():+.2f} dB "
-        f"({own.idxmax()}), the smallest {own.min():+.2f} dB ({own.idxmin()}). Richardson–Lucy, which knows "
-        f"the kernel, changes PSNR on SFB2 by {known:+.2f} dB."
+        f"on their own test set ({', '.join(better.index) or 'none'}). The largest gain is "
+        f"{own.max():+.2f} dB ({own.idxmax()}), the smallest {own.min():+.2f} dB ({own.idxmin()}). "
+        f"Richardson–Lucy, which knows the kernel, changes PSNR on SFB2 by {known:+.2f} dB."
     )
 
 
@@ -72,8 +72,8 @@ def on_thesis(beside: pd.DataFrame, facts: dict[str, dict], profile: Profile, tr
         f"{difference.mean():+.2f} dB from the thesis's on average ({difference.min():+.2f} to "
         f"{difference.max():+.2f}). Profile {profile.name} trains on {train_images} faces of "
         f"{profile.image_size} pixels for {profile.epochs} epochs, about {steps} steps; the thesis took "
-        f"about 68 000 on CelebA-HQ. It states neither image size nor blur lengths, on which PSNR depends as much. "
-        f"The perceptual loss here used {' and '.join(weights)} VGG19 weights."
+        f"about 68 000 on CelebA-HQ. It states neither image size nor blur lengths, on which PSNR "
+        f"depends as much. The perceptual loss here used {' and '.join(weights)} VGG19 weights."
     )
 
 

@@ -5,14 +5,12 @@ to 8 bits (`evaluation.restore`). A mask narrows the mean to a region.
 """
 
 import cv2
-import numpy as np
 import torch
 from torch import Tensor
 
 WINDOW = 11  # pixels; Wang et al. 2004, "Image quality assessment: from error visibility to SSIM"
 SIGMA = 1.5  # pixels, of the Gaussian window
 K1, K2 = 0.01, 0.03
-PIXELS_AT_ONCE = 65_536  # on a CPU
 
 
 def psnr(output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -41,51 +39,56 @@ def ssim(output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         raise ValueError(f"SSIM needs images of at least {WINDOW} pixels a side, got {tuple(output.shape)}")
     if mask is not None:
         mask = mask[:, border:-border, border:-border]
-    # In bf16 autocast the variances, differences of nearly equal numbers, would be lost.
-    with torch.autocast(output.device.type, enabled=False):
-        planes = zip(_planes(output), _planes(target), strict=True)
-        windows = torch.cat([_ssim_map(x, y) for x, y in planes])
+    wants_gradient = torch.is_grad_enabled() and (output.requires_grad or target.requires_grad)
+    on_cpu = output.device.type == "cpu" and not wants_gradient
+    windows = (_ssim_map_on_cpu if on_cpu else _ssim_map)(output.flatten(0, 1), target.flatten(0, 1))
     return _mean(windows.unflatten(0, output.shape[:2]).mean(dim=1), mask)
 
 
-def _planes(images: Tensor) -> tuple[Tensor, ...]:
-    """(B, C, H, W) as parts (P, H, W), on a CPU so small that intermediate results stay in its cache."""
-    planes = images.flatten(0, 1)
-    if images.device.type != "cpu":
-        return (planes,)
-    return planes.split(max(1, PIXELS_AT_ONCE // planes[0].numel()))
-
-
 def _ssim_map(x: Tensor, y: Tensor) -> Tensor:
-    """SSIM at every window of (P, H, W) planes: (P, H - 10, W - 10)."""
-    blur = _blur_with_gradient if torch.is_grad_enabled() or x.device.type != "cpu" else _blur_on_cpu
-    # Of the two variances only their sum is needed, so four planes are blurred instead of five.
-    mean_x, mean_y, mean_squares, mean_xy = blur(torch.stack([x, y, x * x + y * y, x * y]))
-    product, squares = mean_x * mean_y, mean_x.square() + mean_y.square()
-    c1, c2 = K1**2, K2**2
-    luminance = (2 * product + c1) / (squares + c1)
-    return luminance * (2 * (mean_xy - product) + c2) / (mean_squares - squares + c2)
+    """SSIM at every window of (P, H, W) planes: (P, H - 10, W - 10); on any device, with gradients."""
+    # In bf16 autocast the variances, differences of nearly equal numbers, would be lost.
+    with torch.autocast(x.device.type, enabled=False):
+        # Of the two variances only their sum is needed, so four planes are blurred instead of five.
+        planes = torch.stack([x, y, x * x + y * y, x * y])
+        rows, columns = (_window_matrix(n, planes) for n in planes.shape[-2:])
+        mean_x, mean_y, mean_squares, mean_xy = rows @ planes @ columns.T
+        product, squares = mean_x * mean_y, mean_x.square() + mean_y.square()
+        luminance = (2 * product + K1**2) / (squares + K1**2)
+        return luminance * (2 * (mean_xy - product) + K2**2) / (mean_squares - squares + K2**2)
+
+
+def _ssim_map_on_cpu(x: Tensor, y: Tensor) -> Tensor:
+    """The same, several times faster: plane by plane and in place, so that all stays in the CPU's cache."""
+    border, window = WINDOW // 2, _window().numpy()
+    inside = slice(border, -border)
+    windows = []
+    for a, b in zip(x.detach().numpy(), y.detach().numpy(), strict=True):
+        squares = a * a
+        squares += b * b
+        planes = [cv2.sepFilter2D(plane, -1, window, window) for plane in (a, b, squares, a * b)]
+        mean_a, mean_b, mean_squares, mean_ab = (plane[inside, inside] for plane in planes)
+        product, squares = mean_a * mean_b, mean_a * mean_a
+        squares += mean_b * mean_b
+        mean_ab -= product
+        mean_ab *= 2
+        mean_ab += K2**2
+        mean_squares -= squares
+        mean_squares += K2**2
+        product *= 2
+        product += K1**2
+        squares += K1**2
+        product *= mean_ab
+        squares *= mean_squares
+        product /= squares
+        windows.append(torch.from_numpy(product))
+    return torch.stack(windows)
 
 
 def _window() -> Tensor:
     offsets = torch.arange(WINDOW, dtype=torch.float64) - WINDOW // 2
     window = torch.exp(-offsets.square() / (2 * SIGMA**2))
     return window / window.sum()
-
-
-def _blur_on_cpu(images: Tensor) -> Tensor:
-    """Gaussian window over the last two axes, without padding: OpenCV's filter, fast but without gradient."""
-    border, window = WINDOW // 2, _window().numpy()
-    planes = images.flatten(0, -3).numpy()
-    blurred = [cv2.sepFilter2D(plane, -1, window, window) for plane in planes]
-    inside = np.stack([plane[border:-border, border:-border] for plane in blurred])
-    return torch.from_numpy(inside).unflatten(0, images.shape[:-2])
-
-
-def _blur_with_gradient(images: Tensor) -> Tensor:
-    """The same on any device, as two products with banded matrices, whose gradients are products again."""
-    rows, columns = (_window_matrix(n, images) for n in images.shape[-2:])
-    return rows @ images @ columns.T
 
 
 def _window_matrix(length: int, like: Tensor) -> Tensor:
