@@ -31,6 +31,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--until", dest="last", metavar="STAGE", help="this stage and all before it")
     add("--force", action="store_true", help="run also what is up to date (finished training stays)")
     add("--jobs", type=int, default=1, metavar="N", help="stages side by side, each with a GPU of its own")
+    add("--time-limit", type=float, default=24, metavar="HOURS", help="for each stage (default: 24)")
     add("--dask", default="", metavar="ADDRESS", help="run the stages on the Dask cluster at ADDRESS")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="change one value of the profile")
     add("--output", default="", metavar="FOLDER", help="where runs/ and figures/ are written")
@@ -94,6 +95,8 @@ def run_plan(plan: scheduler.Plan, manifest: Manifest, console: Console, address
 
 
 def make_plan(asked: argparse.Namespace) -> scheduler.Plan:
+    if not asked.time_limit > 0:
+        raise UsageError(f"--time-limit must be above 0 hours, got {asked.time_limit}")
     if asked.jobs < 1:
         raise UsageError(f"--jobs must be at least 1, got {asked.jobs}")
     if asked.record is not None and asked.record < 2:
@@ -107,6 +110,7 @@ def make_plan(asked: argparse.Namespace) -> scheduler.Plan:
     output = str(paths.base) if asked.output else ""
     parameters = {"PROFILE": source, "OVERRIDES": overrides, "OUTPUT": output}
     chain = pipeline.stages(profile, paths, parameters)
+    chain = [dataclasses.replace(stage, time_limit=asked.time_limit * pipeline.HOUR) for stage in chain]
     chosen = pipeline.select(chain, asked.only, asked.first, asked.last)
     return scheduler.Plan(chain, chosen, profile, paths, asked.force, asked.jobs)
 
@@ -115,7 +119,8 @@ def full_path(value):
     """A path, also one after `celeba-hq:`, made independent of the working folder if it exists."""
     prefix, colon, path = str(value).rpartition(":")
     place = Path(path).expanduser()
-    return f"{prefix}{colon}{place.resolve()}" if place.exists() else value
+    known = value == "sample" or not place.exists()
+    return value if known else f"{prefix}{colon}{place.resolve()}"
 
 
 if __name__ == "__main__":
