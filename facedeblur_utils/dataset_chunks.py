@@ -192,7 +192,8 @@ def _open_arrays(profile: Profile, count: int, work: Path, stack: ExitStack) -> 
     free = shutil.disk_usage(work).free
     if needed > free:
         raise StudyError(
-            f"the datasets need {needed / 1e9:.1f} GB more in {work.parent}, but {free / 1e9:.1f} GB are free"
+            f"the datasets need {needed / 1e6:,.0f} MB more in {work.parent}, "
+            f"but only {free / 1e6:,.0f} MB are free"
         )
     return {
         name: stack.enter_context(closing(ArrayFile(files[name], *shape))) for name, shape in shapes.items()

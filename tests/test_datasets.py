@@ -183,6 +183,16 @@ def test_killed_ten_times_and_still_the_same_bytes(folder, tmp_path):
     assert not (run / "data.building").exists()
 
 
+def test_identities_keep_persons_together_and_are_reported(folder, tmp_path):
+    file = tmp_path / "identity.txt"
+    file.write_text("\n".join(f"{n:06d}.jpg {n // 3}" for n in range(1, FACES + 1)))
+    paths = built(folder, tmp_path, identity_file=str(file))
+    people = datasets.image_table(paths)["image_id"].astype(int) // 3
+    assert datasets.image_table(paths)["split"].groupby(people).nunique().max() == 1
+    assert [row["also in train"] for row in datasets.facts(paths)["leakage"]] == [0, 0, 0]
+    assert datasets.facts(built(folder, tmp_path / "unknown"))["leakage"] is None
+
+
 def test_copies_of_one_picture_stay_out(folder, tmp_path):
     twice = tmp_path / "twice"
     twice.mkdir()
@@ -266,7 +276,7 @@ def test_disk_that_fills_while_writing(folder, tmp_path, monkeypatch):
 def test_full_disk_is_one_line(folder, tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr(dataset_chunks.shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(StudyError, match="GB are free"):
+    with pytest.raises(StudyError, match="only .* MB are free"):
         built(folder, tmp_path)
 
 
