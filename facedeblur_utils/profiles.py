@@ -51,7 +51,6 @@ class Profile:
     seeds: int = 1  # number of training seeds
     precision: str = "auto"
     processes: int = 1  # training processes, one per GPU or CPU share
-    compile: bool = False  # torch.compile the networks: needs a C++ compiler, gained nothing on CPUs here
     mirror: str = ""  # folder that gets a copy of each checkpoint, such as a mounted Drive
     tensorboard: bool = False  # needs the extra `tensorboard`
 
