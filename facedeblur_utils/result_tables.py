@@ -12,7 +12,17 @@ PAIR_TABLES = {  # table -> (test set blurred everywhere, test set blurred in th
     "table_5_1": ("SFB1", "SB1SD", "DeepLabV3 segmentation"),
     "table_5_2": ("SFB2", "SB2SM", "MediaPipe segmentation"),
 }
-LOWER_IS_BETTER = {"GMSD", "LPIPS", "LANDMARK_ERROR"}
+LABELS = {
+    "psnr": "PSNR",
+    "ssim": "SSIM",
+    "ms_ssim": "MS-SSIM",
+    "vif": "VIF",
+    "gmsd": "GMSD",
+    "lpips": "LPIPS",
+    "face_found": "Found",
+    "landmark_error": "NME",
+}
+LOWER_IS_BETTER = {"GMSD", "LPIPS", "NME"}
 MODELS = [letter + dataset for letter in "AG" for dataset in DATASETS]
 EPOCH_MODELS = {
     "GSFB2_50": "GSFB2",
@@ -25,7 +35,7 @@ EXTRA_MODELS = [name for name in EPOCH_MODELS.values() if name not in MODELS]
 
 
 def mean_scores(scores: pd.DataFrame, region: str = "whole", names=("psnr", "ssim")) -> pd.DataFrame:
-    """Means over the images of a region: model x (dataset, metric), metrics in capitals.
+    """Means over the images of a region: model x (dataset, metric), metrics under their `LABELS`.
 
     Where a model was trained with several seeds, the mean is over the images of all of them.
     """
@@ -33,9 +43,7 @@ def mean_scores(scores: pd.DataFrame, region: str = "whole", names=("psnr", "ssi
     chosen = chosen.assign(model=chosen["model"].str.partition(SEED)[0])
     means = chosen.pivot_table(index="model", columns=["dataset", "metric"], values="value", dropna=False)
     means = means[[(dataset, name) for dataset in DATASETS for name in names]]
-    return means.rename(columns=lambda name: name.upper() if name in names else name).rename_axis(
-        columns=[None, None]
-    )
+    return means.rename(columns=LABELS, level=1).rename_axis(columns=[None, None])
 
 
 def table_5_4(scores: pd.DataFrame, region: str = "whole") -> pd.DataFrame:

@@ -159,6 +159,7 @@ def _latex(frame, bold, decimals, name, caption, profile, escape, column_format,
         f"% {name}, profile {profile}. Needs \\usepackage{{booktabs,siunitx,longtable}}.",
         r"\begingroup\sisetup{mode=text,detect-weight=true,table-align-text-post=false}",
     ]
+    start += [size] if (size := _size(frame.shape[1] + len(index_names))) else []
     if longtable:
         top = [rf"\begin{{longtable}}{{{formats}}}", title + r" \\", r"\toprule", *header, r"\midrule"]
         top += [r"\endfirsthead", r"\toprule", *header, r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot"]
@@ -168,6 +169,13 @@ def _latex(frame, bold, decimals, name, caption, profile, escape, column_format,
         top += [r"\toprule", *header, r"\midrule"]
         end = [r"\bottomrule", r"\end{tabular}", r"\end{table}", r"\endgroup"]
     return "\n".join(start + top + rows + end) + "\n"
+
+
+def _size(columns: int) -> str:
+    """Letters and gaps with which so many columns fit on an A4 page."""
+    if columns >= 8:
+        return r"\scriptsize\setlength{\tabcolsep}{2pt}"
+    return r"\footnotesize\setlength{\tabcolsep}{4pt}" if columns >= 5 else ""
 
 
 def _latex_header(levels: list[list[str]], index_names: list[str]) -> list[str]:
