@@ -48,7 +48,7 @@ class Batches:
     @property
     def steps(self) -> int:
         """Batches per epoch. The images left over by the last full batch wait for another epoch's shuffle."""
-        return len(self.pairs) // self.batch_size
+        return images_per_epoch(self.pairs, self.batch_size) // self.batch_size
 
     def epoch(self, seed: int, epoch: int, part: int = 0, parts: int = 1) -> Iterator[Batch]:
         """The batches of `epoch` in its own order; of several processes, `part` takes its share of each."""
@@ -85,6 +85,12 @@ class Batches:
     def _batch(self, index: Tensor, flips: np.ndarray, blurred: Tensor, sharp: Tensor) -> Batch:
         flips = torch.from_numpy(flips).to(self.device)
         return Batch(index, flips, to_network(blurred, flips), to_network(sharp, flips))
+
+
+def images_per_epoch(pairs, batch_size: int) -> int:
+    """Images in the full batches of one epoch; fewer than one batch are one batch."""
+    size = min(batch_size, len(pairs))
+    return len(pairs) // size * size
 
 
 def to_network(images: Tensor, flips: Tensor | None = None) -> Tensor:

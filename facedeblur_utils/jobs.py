@@ -166,6 +166,7 @@ def open_job(run: Run, profile: Profile, paths: RunPaths, seed: int = 1) -> Job 
     perceptual = _perceptual(run, folder, accelerator, kind)
     check = mixed.validation_pairs(paths, names)
     nets, optimizers = seeded_nets(run, profile, number)
+    _share_batch_norm(run.name, nets, accelerator)
     facts = facts_of(run, profile, nets, optimizers) | {
         "precision": kind,
         "precision_reason": why,
@@ -201,6 +202,21 @@ def open_job(run: Run, profile: Profile, paths: RunPaths, seed: int = 1) -> Job 
             strip = job.validation.strip(sharp=name == "sharp")
             checkpoints.save_strip(checkpoints.strip_file(folder, name), strip)
     return job
+
+
+def _share_batch_norm(run_name: str, nets: dict[str, nn.Module], accelerator) -> None:
+    """With several processes, let batch norm see the whole batch on GPUs; say where it can't (CPUs)."""
+    several = accelerator.num_processes > 1
+    if not several or not any(isinstance(m, nn.BatchNorm2d) for net in nets.values() for m in net.modules()):
+        return
+    if accelerator.device.type == "cuda":
+        for net in nets.values():
+            nn.SyncBatchNorm.convert_sync_batchnorm(net)  # in place, with the same weights
+    else:
+        accelerator.print(
+            f"{run_name}: several CPU processes, so batch norm sees each process's share of a batch alone; "
+            "the result differs a little from that of one process"
+        )
 
 
 def _mirror_folder(profile: Profile, folder: Path) -> Path | None:

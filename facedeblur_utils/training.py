@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from facedeblur_utils import checkpoints, health, launch, losses
+from facedeblur_utils.batches import images_per_epoch
 from facedeblur_utils.epoch_log import EpochLog
 from facedeblur_utils.experiments import Run
 from facedeblur_utils.jobs import Job, open_job
@@ -55,7 +56,7 @@ def _train(job: Job) -> None:
     loops = {"autoencoder": autoencoder_epoch, "gan": gan_epoch, "restorer": restorer_epoch}
     one_epoch = loops[run.network]
     left = [job.dataset_at(epoch) for epoch in range(job.epoch + 1, run.epochs + 1)]
-    total = sum(job.batches(name).steps * job.batches(name).batch_size for name in left)
+    total = sum(images_per_epoch(job.pairs[name], job.profile.batch_size) for name in left)
     progress = Progress(total, run.name, stream=None if job.accelerator.is_main_process else io.StringIO())
     saving = 0.0  # seconds that the checkpoint before took
     for epoch in range(job.epoch + 1, run.epochs + 1):
