@@ -1,0 +1,62 @@
+"""The discussion's sentences follow the numbers."""
+
+import pandas as pd
+import pytest
+
+from facedeblur_utils import discussion, thesis_results
+from facedeblur_utils.experiments import DATASETS
+from facedeblur_utils.metric_audit import STUDY
+from facedeblur_utils.result_tables import INPUT_LABEL, MODELS
+
+COLUMNS = pd.MultiIndex.from_product([DATASETS, ["PSNR", "SSIM"]])
+
+
+@pytest.fixture
+def gains():
+    table = pd.DataFrame(-1.0, index=["RichardsonLucy", *MODELS], columns=COLUMNS)
+    table.loc["ASFB2", ("SFB2", "PSNR")] = 2.5
+    table.loc["GSB2SM", ("SFB1", "PSNR")] = 9.0  # not its own test set
+    return table
+
+
+def test_only_own_test_sets_count_as_deblurring(gains):
+    text = discussion.on_restoring(gains)
+    assert "1 of 8 models" in text and "+2.50 dB (ASFB2)" in text and "9.00" not in text
+    assert "SFB2 by -1.00 dB" in text
+
+
+def test_verdicts_are_counted():
+    tests = pd.DataFrame(
+        {
+            "verdict": ["H0 kept", "H1, segmented better", "H1, segmented worse", "H1, segmented better"],
+            "test set": ["SFB1", "SB1SD", "SFB2", "SFB2"],
+            "effect": [0.1, 0.5, -0.9, 0.2],
+            "metric": "psnr",
+            "compared": "GSB1SD - GSFB1",
+        }
+    )
+    text = discussion.on_hypothesis(tests)
+    assert "kept in 1 of 4" in text and "better in 2 and worse in 1" in text
+    assert "in 1 of 1 on partly blurred" in text and "in 1 of 3 on fully blurred" in text
+    assert "-0.90 (PSNR, GSB1SD - GSFB1 on SFB2)" in text
+
+
+def test_the_thesis_beside_itself_differs_by_nothing():
+    table = thesis_results.printed_table("table_5_4", pd.DataFrame(columns=COLUMNS))
+    audit = pd.DataFrame(
+        {"metric": ["psnr", "ssim", "ssim"], "shift of GANs": [-6.02, 0.0, 0.2]},
+        index=[discussion.PEAK, f"SSIM, {STUDY}", "SSIM, other"],
+    )
+    text = discussion.on_networks(table, audit)
+    means = thesis_results.own_set_means(table)
+    gap = means.loc["autoencoder", "PSNR"] - means.loc["GAN", "PSNR"]
+    assert text.count(f"{gap:+.2f} dB") == 2 and "1 of 1 conventions" in text
+    beside = thesis_results.beside_thesis("table_5_4", table)
+    assert (beside["PSNR", "difference"] == 0).all()
+
+
+def test_the_thesis_epochs_reproduce_its_own_sentences():
+    table = thesis_results.printed_table("table_5_5", pd.DataFrame(columns=COLUMNS))
+    table.loc[INPUT_LABEL] = 40.0  # the input is no model, so never the best
+    text = discussion.on_epochs(table)
+    assert "on 4 of 4 test sets" in text and "GSFB2_25 on SFB1" in text and "GSFB2_20 on SB1SD" in text
