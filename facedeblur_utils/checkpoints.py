@@ -149,7 +149,7 @@ def read_config(folder: Path) -> dict:
 def refuse_other(folder: Path, wanted: dict, found: dict) -> None:
     """Raise StudyError naming the first difference between the identity asked for and the one on disk."""
     # Through JSON, as on disk, so that tuples equal lists.
-    wanted = json.loads(json.dumps(wanted))
+    wanted, found = _flat(json.loads(json.dumps(wanted))), _flat(found)
     for key in sorted(wanted.keys() | found.keys()):
         if wanted.get(key) != found.get(key):
             raise StudyError(
@@ -178,9 +178,18 @@ def refuse_full_disk(folder: Path, needed: int) -> None:
         )
 
 
+def _flat(values: dict) -> dict:
+    """`{"datasets": {"SFB1": x}}` -> `{"datasets.SFB1": x}`."""
+    flat = {}
+    for key, value in values.items():
+        nested = value.items() if isinstance(value, dict) else [("", value)]
+        flat |= {f"{key}.{inner}".rstrip("."): item for inner, item in nested}
+    return flat
+
+
 def _short(value) -> str:
     text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "…"
+    return text if len(text) <= 40 else text[:12] + "…"
 
 
 def _unwritable(folder: Path, error: Exception) -> StudyError:

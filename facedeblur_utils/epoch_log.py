@@ -1,8 +1,9 @@
 """Adds up what one epoch's steps report: loss terms, gradient norms, throughput; stops at NaN."""
 
-import resource
+import math
 import time
 
+import psutil
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +23,7 @@ class EpochLog:
         self.accelerator, self.progress, self.where = accelerator, progress, where
         self.batch_size = batch_size
         self.sums: Tensor | None = None
+        self.broken: Tensor | None = None  # by value: the first step at which it was not finite
         self.names: list[str] = []
         self.steps = self.seen = 0
         self.norms: dict[str, Tensor] = {}
@@ -42,7 +44,11 @@ class EpochLog:
     def step(self, values: dict[str, Tensor]) -> None:
         """Add one batch's values (scalars); raises StudyError where one is not finite."""
         stacked = torch.stack([value.detach() for value in values.values()]).double()
-        self.sums = stacked if self.sums is None else self.sums + stacked
+        if self.sums is None:
+            self.sums, self.broken = torch.zeros_like(stacked), torch.full_like(stacked, torch.inf)
+        self.sums = self.sums + stacked
+        at = torch.where(stacked.isfinite(), torch.inf, self.steps)
+        self.broken = torch.minimum(self.broken, at)
         self.names = list(values)
         if self.looking:
             note = f"{self.names[0]} {self._checked()[0] / (self.steps + 1):.4f}"
@@ -51,7 +57,7 @@ class EpochLog:
         self.steps += 1
 
     def means(self) -> dict[str, float]:
-        """The epoch's means over all processes, gradient norms, images/s and peak memory (MB)."""
+        """The epoch's means over all processes, gradient norms, images/s and memory (MB)."""
         looks = (self.steps + LOOK_EVERY - 1) // LOOK_EVERY
         totals = self._checked()
         seconds = time.perf_counter() - self.start
@@ -60,23 +66,28 @@ class EpochLog:
         values |= {name: float(norm) / looks for name, norm in self.norms.items()}
         values["seconds"] = seconds
         values["images_per_s"] = self.steps * self.batch_size / seconds
-        values["memory_mb"] = peak_memory_mb()
+        values["memory_mb"] = memory_mb()
         return values
 
     def _checked(self) -> list[float]:
         sums = self.accelerator.reduce(self.sums, "mean").tolist()
-        bad = [name for name, value in zip(self.names, sums, strict=True) if not abs(value) < float("inf")]
-        if bad:
-            # The loss itself is listed first and is a sum: its broken term says more.
+        if not all(math.isfinite(value) for value in sums):
             raise StudyError(
-                f"{self.where}: {bad[-1]} became NaN or infinite; training stopped and the last good "
-                "checkpoint is kept; try a lower learning rate or precision fp32"
+                f"{self.where}: {self._first_broken()} became NaN or infinite; training stopped and the "
+                "last good checkpoint is kept; try a lower learning rate or precision fp32"
             )
         return sums
 
+    def _first_broken(self) -> str:
+        """The term that broke first; one broken term soon breaks all others through the weights."""
+        steps = self.broken.tolist()
+        earliest = [name for name, step in zip(self.names, steps, strict=True) if step == min(steps)]
+        # The loss itself is listed first and is a sum: its broken term says more.
+        return earliest[min(1, len(earliest) - 1)]
 
-def peak_memory_mb() -> float:
-    """Peak memory of this process: of the GPU where there is one, else resident."""
+
+def memory_mb() -> float:
+    """Memory in use: the GPU's peak where there is one, else what this process holds now."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    return psutil.Process().memory_info().rss / 1e6

@@ -192,7 +192,9 @@ def open_job(run: Run, profile: Profile, paths: RunPaths, seed: int = 1) -> Job 
     if state:
         job.restore(state)
     else:
-        checkpoints.refuse_full_disk(folder, disk_needed(run, profile))
+        needed = disk_needed(run, profile)
+        accelerator.print(f"{run.name}: checkpoints will take up to {needed / 1e6:.0f} MB")
+        checkpoints.refuse_full_disk(folder, needed)
         if run.starts_from:
             _take_over(job, paths, seed)
     if accelerator.is_main_process:
