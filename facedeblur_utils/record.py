@@ -4,12 +4,11 @@ import dataclasses
 
 import pandas as pd
 
-from facedeblur_utils import datasets, evaluation, scheduler, training, verify
+from facedeblur_utils import evaluation, scheduler, verify
 from facedeblur_utils.console import Console
-from facedeblur_utils.experiments import DATASETS, ablation_models, table_models
 from facedeblur_utils.manifest import Manifest, only_one
-from facedeblur_utils.paths import RunPaths
-from facedeblur_utils.profiles import Profile
+
+STAGES = ("01", "02", "03", "04", "05")  # literature, data, training, scores
 
 
 def record(plan: scheduler.Plan, console: Console) -> int:
@@ -17,36 +16,24 @@ def record(plan: scheduler.Plan, console: Console) -> int:
     with only_one(plan.paths):
         manifest = Manifest(plan.paths)
         manifest.describe(plan.profile)
-        # Literature, data and training; the scores of all seeds are then computed here.
-        needed = [stage for stage in plan.chain if stage.name[:2] in ("01", "02", "03", "04")]
+        needed = [stage for stage in plan.chain if stage.name[:2] in STAGES]
         result = scheduler.run(dataclasses.replace(plan, chosen=needed), manifest, console)
         if result.exit_code:
             return result.exit_code
-        by_seed = scores_by_seed(plan.profile, plan.paths)
+        by_seed = scores_by_seed(evaluation.read_scores(plan.paths))
         file = verify.write_expected(by_seed, plan.profile, plan.paths)
     said = f"Wrote {file}: {len(by_seed)} values from {by_seed.shape[1]} training seeds."
     console.say(said, event="recorded")
     return 0
 
 
-def scores_by_seed(profile: Profile, paths: RunPaths) -> pd.DataFrame:
-    """Mean scores of every model: one row per model, dataset, region and metric, one column per seed.
+def scores_by_seed(scores: pd.DataFrame) -> pd.DataFrame:
+    """Mean scores: one row per model, dataset, region and metric, one column per training seed.
 
-    The networks of all `profile.seeds` training seeds must have been trained in `paths`. The data is the
-    same for all of them.
+    What isn't trained (the blurred input, classical methods) has the same value in all columns.
     """
-    test_sets = [datasets.open_pairs(paths, name, "test") for name in DATASETS]
-    checkpoints = table_models(profile) | ablation_models(profile)
-    columns = {}
-    for seed in range(1, profile.seeds + 1):
-        parts = []
-        for name, make in evaluation.scored_models(profile, paths):
-            if name == evaluation.INPUT:
-                restorer = make()
-            else:
-                point = checkpoints[name]
-                network = training.load_network(paths, point.run, point.epoch, seed)
-                restorer = evaluation.network_restorer(network)
-            parts += [evaluation.score_pairs(name, restorer, pairs) for pairs in test_sets]
-        columns[seed] = verify.means(pd.concat(parts))
-    return pd.DataFrame(columns)
+    found = verify.means(scores).reset_index()
+    names = found["model"].str.split(evaluation.SEED, regex=False)
+    found["model"], found["seed"] = names.str[0], names.str[1].fillna("1").astype(int)
+    wide = found.pivot(index=verify.KEYS, columns="seed", values="value")
+    return wide.where(wide.notna(), wide[[1]].to_numpy())

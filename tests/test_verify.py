@@ -116,3 +116,16 @@ def test_cleaning_asks_and_spares_the_published_figures(tmp_path):
         assert "Deleted" in housekeeping.clean(paths, ask=lambda question: "yes")
         assert not paths.run.exists()
         assert paths.figures.exists() == (profile == "study")
+
+
+def test_seeds_become_columns_and_what_is_not_trained_is_the_same_in_all():
+    from facedeblur_utils import evaluation, record
+
+    rows = [("input", 20.0), ("GSFB2", 21.0), (f"GSFB2{evaluation.SEED}2", 22.0)]
+    frame = pd.DataFrame(
+        [(model, "SFB1", "0", "whole", "psnr", value) for model, value in rows],
+        columns=["model", "dataset", "image_id", "region", "metric", "value"],
+    )
+    wide = record.scores_by_seed(frame)
+    assert wide.loc[("GSFB2", "SFB1", "whole", "psnr")].tolist() == [21, 22]
+    assert wide.loc[("input", "SFB1", "whole", "psnr")].tolist() == [20, 20]
