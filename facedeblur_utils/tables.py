@@ -159,13 +159,16 @@ def _latex(frame, bold, decimals, name, caption, profile, escape, column_format,
         f"% {name}, profile {profile}. Needs \\usepackage{{booktabs,siunitx,longtable}}.",
         r"\begingroup\sisetup{mode=text,detect-weight=true,table-align-text-post=false}",
     ]
-    start += [size] if (size := _size(frame.shape[1] + len(index_names))) else []
+    size = _size(frame.shape[1] + len(index_names))
     if longtable:
-        top = [rf"\begin{{longtable}}{{{formats}}}", title + r" \\", r"\toprule", *header, r"\midrule"]
+        top = [size] if size else []
+        top += [rf"\begin{{longtable}}{{{formats}}}", title + r" \\", r"\toprule", *header, r"\midrule"]
         top += [r"\endfirsthead", r"\toprule", *header, r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot"]
         end = [r"\end{longtable}", r"\endgroup"]
     else:
-        top = [r"\begin{table}[htbp]", r"\centering", title, rf"\begin{{tabular}}{{{formats}}}"]
+        # A float starts at the normal size again, so the size stands inside it, below the caption.
+        top = [r"\begin{table}[htbp]", r"\centering", title, *([size] if size else [])]
+        top += [rf"\begin{{tabular}}{{{formats}}}"]
         top += [r"\toprule", *header, r"\midrule"]
         end = [r"\bottomrule", r"\end{tabular}", r"\end{table}", r"\endgroup"]
     return "\n".join(start + top + rows + end) + "\n"
