@@ -36,4 +36,4 @@ def scores_by_seed(scores: pd.DataFrame) -> pd.DataFrame:
     names = found["model"].str.split(evaluation.SEED, regex=False)
     found["model"], found["seed"] = names.str[0], names.str[1].fillna("1").astype(int)
     wide = found.pivot(index=verify.KEYS, columns="seed", values="value")
-    return wide.where(wide.notna(), wide[[1]].to_numpy())
+    return wide.where(wide.notna(), wide[1], axis=0)

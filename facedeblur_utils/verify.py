@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from scipy import stats
 
@@ -44,12 +45,13 @@ def tolerances(by_seed: pd.DataFrame) -> pd.Series:
     seeds = by_seed.shape[1]
     kind = by_seed.index.get_level_values("model").str[0]
     groups = [kind, *(by_seed.index.get_level_values(key) for key in KEYS[1:])]
-    variance = by_seed.var(axis=1, ddof=1)
+    variance = by_seed.where(np.isfinite(by_seed)).var(axis=1, ddof=1)  # equal images have infinite PSNR
     spread = variance.groupby(groups).transform("mean") ** 0.5
     freedom = variance.groupby(groups).transform("size") * (seeds - 1)
     quantile = stats.t.ppf(1 - FALSE_ALARM / (2 * len(by_seed)), freedom)
     floor = by_seed.index.get_level_values("metric").map(lambda name: FLOOR.get(name, OTHER_FLOOR))
-    return (quantile * spread * (1 + 1 / seeds) ** 0.5).clip(lower=pd.Series(floor, by_seed.index))
+    floor = pd.Series(floor, by_seed.index)
+    return (quantile * spread * (1 + 1 / seeds) ** 0.5).fillna(floor).clip(lower=floor)
 
 
 def write_expected(by_seed: pd.DataFrame, profile: Profile, paths: RunPaths) -> Path:
@@ -88,7 +90,7 @@ def differences(profile: Profile, paths: RunPaths) -> list[str]:
     for name, known in expected["values"].items():
         if name not in scores:
             found.append(f"{name}: missing, expected {known['value']:.4f}")
-        elif not abs(scores[name] - known["value"]) <= known["tolerance"]:
+        elif scores[name] != known["value"] and not abs(scores[name] - known["value"]) <= known["tolerance"]:
             found.append(
                 f"{name}: {scores[name]:.4f}, expected {known['value']:.4f} ± {known['tolerance']:.4f}"
             )

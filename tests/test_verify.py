@@ -118,6 +118,15 @@ def test_cleaning_asks_and_spares_the_published_figures(tmp_path):
         assert paths.figures.exists() == (profile == "study")
 
 
+def test_infinite_scores_are_equal_to_infinite_ones(recorded):
+    frame = scores(1)
+    frame.loc[frame["model"] == "input", "value"] = np.inf
+    by_seed = pd.DataFrame({seed: verify.means(frame) for seed in (1, 2)})
+    assert np.isfinite(verify.tolerances(by_seed)).all()
+    verify.write_expected(by_seed, load_profile("smoke"), recorded)
+    assert check(recorded, frame) == []
+
+
 def test_seeds_become_columns_and_what_is_not_trained_is_the_same_in_all():
     from facedeblur_utils import evaluation, record
 
