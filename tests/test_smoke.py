@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 
 import pandas as pd
 import pytest
@@ -19,7 +18,6 @@ from facedeblur_utils.paths import NOTEBOOKS, ROOT, RunPaths
 from facedeblur_utils.profiles import load_profile
 from facedeblur_utils.verify import expected_file
 
-MINUTES = 3  # on 2 cores
 SCORE_TABLES = ("table_5_1", "table_5_2", "table_5_4", "table_5_5")
 
 notebooks = {stage.notebook for stage in pipeline.stages(load_profile("smoke"), RunPaths("smoke"), {})}
@@ -29,9 +27,8 @@ pytestmark = pytest.mark.skipif(bool(missing), reason=f"not written yet: {', '.j
 
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory):
-    """(paths, chain, what was printed, seconds) of one run."""
+    """(paths, chain, what was printed) of one run."""
     base = tmp_path_factory.mktemp("smoke")
-    begin = time.monotonic()
     done = subprocess.run(
         [sys.executable, str(ROOT / "run_all.py"), "--profile", "smoke", "--output", str(base)],
         capture_output=True,
@@ -39,14 +36,13 @@ def smoke(tmp_path_factory):
         cwd=base,  # from anywhere
         env={key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"},
     )
-    seconds = time.monotonic() - begin
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     paths = RunPaths("smoke", base)
-    return paths, pipeline.stages(load_profile("smoke"), paths, {}), done.stdout, seconds
+    return paths, pipeline.stages(load_profile("smoke"), paths, {}), done.stdout
 
 
 def test_everything_declared_is_made(smoke):
-    paths, chain, said, _ = smoke
+    paths, chain, said = smoke
     made = {path for stage in chain for path in stage.made}
     assert not [path for path in made if not path.stat().st_size]
     assert len({p.stem for p in made if re.match(r"table_\d", p.name)}) == 19
@@ -56,35 +52,28 @@ def test_everything_declared_is_made(smoke):
     assert f"{len(chain)} stages ran, 0 were up to date" in said
 
 
-def test_it_takes_under_three_minutes(smoke):
-    assert smoke[-1] < 60 * MINUTES
-
-
-def again(base, *more: str) -> tuple[subprocess.CompletedProcess, float]:
-    begin = time.monotonic()
+def again(base, *more: str) -> subprocess.CompletedProcess:
     command = [sys.executable, str(ROOT / "run_all.py"), "--profile", "smoke", "--output", str(base), *more]
-    done = subprocess.run(command, capture_output=True, text=True)
-    return done, time.monotonic() - begin
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 def test_the_second_run_executes_nothing(smoke):
-    done, seconds = again(smoke[0].base, "--json")
+    done = again(smoke[0].base, "--json")
     said = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0, done.stdout
     finished = next(facts for facts in said if facts["event"] == "finished")
     assert finished["ran"] == [] and len(finished["fresh"]) == len(smoke[1])
-    assert seconds < 10
 
 
 @pytest.mark.skipif(not expected_file(load_profile("smoke")).is_file(), reason="not recorded: --record 4")
 def test_the_results_are_the_recorded_ones(smoke):
-    done, _ = again(smoke[0].base, "--verify")
+    done = again(smoke[0].base, "--verify")
     assert done.returncode == 0, done.stderr
     assert "The results agree" in done.stdout
 
 
 def test_two_jobs_make_the_same_bytes_as_one(smoke, tmp_path):
-    done, _ = again(tmp_path, "--jobs", "2")
+    done = again(tmp_path, "--jobs", "2")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     first, second = hashes(smoke[0].base), hashes(tmp_path)
     assert len(first) > 100
