@@ -88,8 +88,8 @@ class Batches:
 
 
 def images_per_epoch(pairs, batch_size: int) -> int:
-    """Images in the full batches of one epoch; fewer than one batch are one batch."""
-    size = min(batch_size, len(pairs))
+    """Images in the full batches of one epoch; fewer than one batch are one batch, none are none."""
+    size = max(1, min(batch_size, len(pairs)))
     return len(pairs) // size * size
 
 

@@ -27,4 +27,4 @@ def restore_unrounded(network: torch.nn.Module, blurred: np.ndarray, batch: int 
 
 def to_tensor(images: np.ndarray) -> torch.Tensor:
     """uint8 (N, H, W, 3) -> float32 (N, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().div(255)
+    return torch.tensor(np.asarray(images)).permute(0, 3, 1, 2).float().div(255)

@@ -96,9 +96,10 @@ def test_two_processes_give_the_losses_of_one(fakes, tmp_path, monkeypatch, capf
 
 
 def test_the_gan_trains_in_two_processes_and_says_what_batch_norm_sees(fakes, tmp_path, monkeypatch, capfd):
+    genuine = launch.launch
+    monkeypatch.setattr(launch, "launch", lambda *job: genuine(*job, worker="fake_launch"))
     profile = load_profile("smoke", SMALL | {"processes": 2})
     paths = run_paths("smoke", tmp_path)
-    launch.launch("GSFB1", profile, paths, worker="fake_launch")
     history = training.train(training_runs(profile)["GSFB1"], profile, paths)
     assert np.isfinite(history["loss"]).all()
     assert "batch norm sees each process's share" in capfd.readouterr().out
