@@ -111,8 +111,7 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
     runs = training_runs(profile)
     trained = {name: checkpoint_files(run, profile, paths) for name, run in runs.items()}
     chain = [
-        # Shows this study's scores beside those of the literature, so in a whole run it comes last.
-        declare.stage("01_literature_tables", literature, extras=(paths.scores,), ignores=TRAINING_KEYS),
+        declare.stage("01_literature_tables", literature, ignores=TRAINING_KEYS),
         declare.stage(
             "02_dataset_creation",
             weights,
@@ -141,14 +140,11 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
     results = (*data, facts, *(path for files in trained.values() for path in files if path.suffix != ".pt"))
     chain.append(declare.stage("05_evaluation", results, outputs=[paths.scores]))
     chain.append(declare.stage("06_epoch_ablation", (*results, paths.scores)))
-    if (NOTEBOOKS / "07_modern_restorer.ipynb").is_file():
-        chain.append(restorer_stage(declare, (*results, paths.scores), data))
-    if (NOTEBOOKS / "08_deblur_your_photo.ipynb").is_file():
-        names = ("ASFB2", "GSFB2", "NSFB2", "NMIX")
-        shown = [paths.checkpoints / name / "last.safetensors" for name in names]
-        made = [paths.results / f"deblurred.{kind}" for kind in ("png", "html")]
-        own = {"extras": tuple(shown), "ignores": TRAINING_KEYS}
-        chain.append(declare.stage("08_deblur_your_photo", weights, outputs=made, **own))
+    chain.append(restorer_stage(declare, (*results, paths.scores), data))
+    shown = [paths.checkpoints / name / "last.safetensors" for name in ("ASFB2", "GSFB2", "NSFB2", "NMIX")]
+    made = [paths.results / f"deblurred.{kind}" for kind in ("png", "html")]
+    own = {"extras": tuple(shown), "ignores": TRAINING_KEYS}
+    chain.append(declare.stage("08_deblur_your_photo", weights, outputs=made, **own))
     return chain
 
 
