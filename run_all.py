@@ -30,7 +30,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--from", dest="first", metavar="STAGE", help="this stage and all after it")
     add("--until", dest="last", metavar="STAGE", help="this stage and all before it")
     add("--force", action="store_true", help="run also what is up to date (finished training stays)")
-    add("--jobs", type=int, default=1, metavar="N", help="stages side by side, each with a GPU of its own")
+    add("--jobs", type=int, metavar="N", help="stages side by side, each with a GPU (default: the profile's)")
     add("--time-limit", type=float, default=24, metavar="HOURS", help="for each stage (default: 24)")
     add("--dask", default="", metavar="ADDRESS", help="run the stages on the Dask cluster at ADDRESS")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="change one value of the profile")
@@ -97,7 +97,7 @@ def run_plan(plan: scheduler.Plan, manifest: Manifest, console: Console, address
 def make_plan(asked: argparse.Namespace) -> scheduler.Plan:
     if not asked.time_limit > 0:
         raise UsageError(f"--time-limit must be above 0 hours, got {asked.time_limit}")
-    if asked.jobs < 1:
+    if asked.jobs is not None and asked.jobs < 1:
         raise UsageError(f"--jobs must be at least 1, got {asked.jobs}")
     if asked.record is not None and asked.record < 2:
         raise UsageError(f"--record needs at least 2 training seeds to tell their spread, got {asked.record}")
@@ -112,7 +112,7 @@ def make_plan(asked: argparse.Namespace) -> scheduler.Plan:
     chain = pipeline.stages(profile, paths, parameters)
     chain = [dataclasses.replace(stage, time_limit=asked.time_limit * pipeline.HOUR) for stage in chain]
     chosen = pipeline.select(chain, asked.only, asked.first, asked.last)
-    return scheduler.Plan(chain, chosen, profile, paths, asked.force, asked.jobs)
+    return scheduler.Plan(chain, chosen, profile, paths, asked.force, asked.jobs or profile.jobs)
 
 
 def full_path(value):

@@ -24,6 +24,7 @@ from facedeblur_utils import (
 from facedeblur_utils.array_file import disk_error
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.paths import RunPaths
+from facedeblur_utils.processes import available_cpus
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.tables import write_text
 
@@ -62,7 +63,7 @@ def build(profile: Profile, paths: RunPaths, workers: int = 0) -> Path:
         people = sources.identities(profile, source)
         ids = [item.image_id for item in source.items]
         split = faces.split_faces(ids, profile.split, profile.seed, people)
-        chunks = dataset_chunks.fill(profile, source, split, work, workers or os.cpu_count() or 1)
+        chunks = dataset_chunks.fill(profile, source, split, work, workers or available_cpus())
         _finish(source, split, people, chunks, recipe, work)
         _publish(work, paths)
     return paths.data

@@ -18,6 +18,7 @@ from facedeblur_utils import faces, published
 from facedeblur_utils.alignment import PhotoFace, find_faces
 from facedeblur_utils.errors import StudyError, UsageError
 from facedeblur_utils.inference import restore
+from facedeblur_utils.processes import available_cpus
 from facedeblur_utils.progress import Progress
 from facedeblur_utils.segmentation import Landmarker, checked_image, open_landmarker
 
@@ -194,7 +195,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--everywhere", action="store_true", help="restore the whole picture, not only faces")
     chosen = parser.parse_args(arguments)
     try:
-        torch.set_num_threads(max(1, os.cpu_count() or 1))
+        torch.set_num_threads(available_cpus())
         open_model(chosen.model)
         with open_landmarker() as landmarker:
             if chosen.source.is_dir():

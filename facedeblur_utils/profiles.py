@@ -49,6 +49,8 @@ class Profile:
     restorer_rate: float = 0.001  # highest of the one-cycle schedule, as in the NAFNet paper
     seed: int = 2024
     seeds: int = 1  # number of training seeds
+    jobs: int = 1  # stages side by side, unless --jobs says otherwise
+    threads: int = 0  # of torch on the CPU, which change the last bits of sums; 0: one for each core
     precision: str = "auto"
     processes: int = 1  # training processes, one per GPU or CPU share
     mirror: str = ""  # folder that gets a copy of each checkpoint, such as a mounted Drive
@@ -86,6 +88,8 @@ AT_LEAST = {
     "smallest_face": 0,
     "seed": 0,
     "seeds": 1,
+    "jobs": 1,
+    "threads": 0,
     "processes": 1,
 }
 

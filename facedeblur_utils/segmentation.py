@@ -110,17 +110,18 @@ def face_mask(image: np.ndarray, landmarker: Landmarker | None = None) -> np.nda
 
 
 def oval_mask(landmarks: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Bool mask of `shape` (height, width): pixels inside the face oval of `landmarks` (478, 2)."""
+    """Bool mask of `shape` (height, width): True in the hull of the face oval of `landmarks` (478, 2)."""
     mask = np.zeros(shape, np.uint8)
     fraction_bits = 4  # polygon corners in sixteenths of a pixel: it matters in small images
     corners = np.round(landmarks[list(FACE_OVAL)] * 2**fraction_bits).astype(np.int32)
+    corners = cv2.convexHull(corners)  # the outline of a face seen from the side folds over itself
     cv2.fillPoly(mask, [corners], 1, shift=fraction_bits)
     return mask.astype(bool)
 
 
 def oval_area(landmarks: np.ndarray) -> float:
     """Area of the face oval in square pixels."""
-    return float(cv2.contourArea(np.ascontiguousarray(landmarks[list(FACE_OVAL)], np.float32)))
+    return float(cv2.contourArea(cv2.convexHull(landmarks[list(FACE_OVAL)].astype(np.float32))))
 
 
 def checked_image(image: np.ndarray) -> np.ndarray:

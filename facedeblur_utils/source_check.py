@@ -2,7 +2,6 @@
 
 import argparse
 import hashlib
-import os
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ import pandas as pd
 
 from facedeblur_utils import dataset_chunks, faces, sources
 from facedeblur_utils.errors import StudyError
+from facedeblur_utils.processes import available_cpus
 from facedeblur_utils.profiles import Profile, load_profile, parse_overrides
 from facedeblur_utils.progress import track
 from facedeblur_utils.source_files import Source
@@ -72,7 +72,7 @@ def _look(source: Source, profile: Profile) -> pd.DataFrame:
             row["problem"] = f"could not be read ({error.strerror or error})"
         return row
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cpus()) as pool:
         rows = track(pool.map(look, source.items), "Looking", total=len(source.items))
         return pd.DataFrame(list(rows))
 

@@ -4,7 +4,10 @@ import importlib.metadata
 import platform
 from dataclasses import dataclass
 
+import torch
+
 from facedeblur_utils.paths import RunPaths, run_paths
+from facedeblur_utils.processes import available_cpus
 from facedeblur_utils.profiles import Profile, load_profile
 
 SHOWN_VERSIONS = (
@@ -27,8 +30,9 @@ class Study:
 
 
 def open_study(profile: str, overrides: dict | None = None, output: str = "") -> Study:
-    """Load `profile` with `overrides`, make its folders below `output`, and print what runs."""
+    """Load `profile` with `overrides`, set torch's threads, and print what runs and where it goes."""
     loaded = load_profile(profile, overrides)
+    torch.set_num_threads(loaded.threads or available_cpus())
     paths = run_paths(loaded.name, output)
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in SHOWN_VERSIONS)
     print(f"Profile {loaded.name}: {loaded.description}")

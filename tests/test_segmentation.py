@@ -47,6 +47,17 @@ def test_oval_mask_of_a_circle_has_its_area_and_centre():
     assert segmentation.oval_area(landmarks) == pytest.approx(np.pi * 12**2, rel=0.02)
 
 
+def test_oval_that_folds_over_itself_is_filled():
+    """Seen from the side, the far half of the outline lies on top of the near one."""
+    turns = np.linspace(0, 2 * np.pi, len(segmentation.FACE_OVAL), endpoint=False)
+    across = np.where(np.cos(turns) > 0, -0.6 * np.cos(turns), np.cos(turns))  # right half folded to the left
+    landmarks = np.zeros((478, 2), np.float32)
+    landmarks[list(segmentation.FACE_OVAL)] = np.stack([30 + 12 * across, 25 + 12 * np.sin(turns)], axis=1)
+    mask = segmentation.oval_mask(landmarks, (50, 64))
+    assert mask.sum() > 0.48 * np.pi * 12**2  # the near half, filled
+    assert mask[25, 20:30].all() and not mask[25, 34:].any()
+
+
 def test_oval_is_mediapipes_own():
     from mediapipe.tasks.python.vision import FaceLandmarksConnections
 

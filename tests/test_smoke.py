@@ -1,7 +1,6 @@
 """The smoke profile end to end through run_all.py, as a user runs it, into a folder of its own."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -30,7 +29,6 @@ def smoke(tmp_path_factory):
         capture_output=True,
         text=True,
         cwd=base,  # from anywhere
-        env={key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"},
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     paths = RunPaths("smoke", base)
@@ -68,8 +66,8 @@ def test_the_results_are_the_recorded_ones(smoke):
     assert "The results agree" in done.stdout
 
 
-def test_two_jobs_make_the_same_bytes_as_one(smoke, tmp_path):
-    done = again(tmp_path, "--jobs", "2")
+def test_one_job_makes_the_same_bytes_as_two(smoke, tmp_path):
+    done = again(tmp_path, "--jobs", "1")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     first, second = hashes(smoke[0].base), hashes(tmp_path)
     assert len(first) > 100
