@@ -168,7 +168,7 @@ class _HeadSegmenter:
             pixels, size, mode="bilinear", antialias=scale < 1, align_corners=False
         )
         pixels = _normalised(pixels)
-        # Seen as it is and mirrored: a little better than either (IoU 0.927 instead of 0.924).
+        # Seen as it is and mirrored: a little better than either (IoU 0.932 instead of 0.929).
         logits = self.network(pixels)["out"] + self.network(pixels.flip(3))["out"].flip(3)
         if self.channel is None:
             person = logits[:, :1]
