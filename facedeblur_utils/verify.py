@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from facedeblur_utils import provenance
 from facedeblur_utils.console import Console
@@ -17,7 +16,7 @@ from facedeblur_utils.profiles import Profile
 from facedeblur_utils.tables import write_text
 
 KEYS = ["model", "dataset", "region", "metric"]
-FALSE_ALARM = 0.01  # chance that a right run on another machine is called different, over all its values
+SIGMAS = 5.0  # standard deviations, themselves estimated from few training seeds
 # Other JPEG decoders and vector units change single grey levels, also where nothing was trained.
 FLOOR = {"psnr": 0.02, "ssim": 0.001}
 OTHER_FLOOR = 0.01
@@ -36,22 +35,17 @@ def means(scores: pd.DataFrame) -> pd.Series:
 def tolerances(by_seed: pd.DataFrame) -> pd.Series:
     """How far one more training may lie from the mean of those recorded, for each row of `by_seed`.
 
-    `by_seed` has one row per value and one column per training seed. The spread is pooled over the networks
-    of one kind on the same dataset, region and metric. What is given is the half width of the prediction
-    interval for one further seed (Student's t), at a level that keeps the chance of any false alarm among
-    all values below FALSE_ALARM. A run on another processor differs by rounding that training amplifies,
-    at most as far as another seed does.
+    `by_seed` has one row per value and one column per training seed. The standard deviation is pooled over
+    the networks of one kind on the same dataset, region and metric, and SIGMAS of it are given. A run on
+    another processor differs by rounding that training amplifies, at most as far as another seed does.
     """
-    seeds = by_seed.shape[1]
     kind = by_seed.index.get_level_values("model").str[0]
     groups = [kind, *(by_seed.index.get_level_values(key) for key in KEYS[1:])]
     variance = by_seed.where(np.isfinite(by_seed)).var(axis=1, ddof=1)  # equal images have infinite PSNR
     spread = variance.groupby(groups).transform("mean") ** 0.5
-    freedom = variance.groupby(groups).transform("size") * (seeds - 1)
-    quantile = stats.t.ppf(1 - FALSE_ALARM / (2 * len(by_seed)), freedom)
     floor = by_seed.index.get_level_values("metric").map(lambda name: FLOOR.get(name, OTHER_FLOOR))
     floor = pd.Series(floor, by_seed.index)
-    return (quantile * spread * (1 + 1 / seeds) ** 0.5).fillna(floor).clip(lower=floor)
+    return (SIGMAS * spread).fillna(floor).clip(lower=floor)
 
 
 def write_expected(by_seed: pd.DataFrame, profile: Profile, paths: RunPaths) -> Path:
@@ -118,4 +112,4 @@ def say_differences(profile: Profile, paths: RunPaths, console: Console) -> int:
 
 def _profile_digest(profile: Profile) -> str:
     values = profile.as_dict()
-    return digest({key: values[key] for key in values if key not in ("description", "seeds")})
+    return digest({key: values[key] for key in values if key not in ("description", "seeds", "jobs")})

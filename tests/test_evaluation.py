@@ -206,6 +206,23 @@ def test_further_seeds_are_rows_of_their_own_and_part_of_the_mean(study):
     assert result_tables.table_5_4(scores).loc["ASFB1", ("SFB1", "PSNR")] == pytest.approx(expected)
 
 
+def test_seed_table_is_mean_and_deviation_over_the_seeds():
+    values = {"": [20.0, 22.0], ".seed2": [23.0, 23.0], ".seed3": [25.0, 25.0]}  # means 21, 23, 25
+    rows = [
+        (model + seed, dataset, f"{i}", "whole", metric, value if metric == "psnr" else value / 100)
+        for model in result_tables.MODELS
+        for seed, pair in values.items()
+        for dataset in DATASETS
+        for metric in ("psnr", "ssim")
+        for i, value in enumerate(pair)
+    ]
+    table = result_tables.seed_table(pd.DataFrame(rows, columns=evaluation.COLUMNS))
+    assert list(table.index) == result_tables.MODELS
+    assert set(table["SFB2", "PSNR"]) == {"23.00 ± 2.00"} and set(table["SB1SD", "SSIM"]) == {
+        "0.2300 ± 0.0200"
+    }
+
+
 def test_classical_reference_undoes_known_blur_and_leaves_the_rest_alone():
     for name in ("SFB1", "SB1SD"):
         pairs = MadeUpPairs(name)
