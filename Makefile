@@ -13,7 +13,8 @@ run: $(READY)
 test: $(READY)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m pytest
+	$(PY) -m pytest tests/test_smoke.py
+	$(PY) -m pytest --ignore tests/test_smoke.py
 
 lab: $(READY)
 	$(PY) -m jupyterlab --notebook-dir notebooks

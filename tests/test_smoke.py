@@ -17,19 +17,25 @@ from facedeblur_utils.paths import NOTEBOOKS, ROOT, RunPaths
 from facedeblur_utils.profiles import load_profile
 from facedeblur_utils.verify import expected_file
 
+LIMIT = 1500  # seconds, several times what a slow machine needs
 SCORE_TABLES = ("table_5_1", "table_5_2", "table_5_4", "table_5_5")
+
+
+def run_all(base, *more: str) -> subprocess.CompletedProcess:
+    """run_all.py on the smoke profile, called from anywhere; what hangs shows how far it came."""
+    command = [sys.executable, str(ROOT / "run_all.py"), "--profile", "smoke", "--output", str(base), *more]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, cwd=base, timeout=LIMIT)
+    except subprocess.TimeoutExpired as stuck:
+        said = (stuck.stdout or b"").decode()[-3000:] + (stuck.stderr or b"").decode()[-1000:]
+        pytest.fail(f"run_all.py was still running after {LIMIT} s, and had said:\n{said}")
 
 
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory):
     """(paths, chain, what was printed) of one run."""
     base = tmp_path_factory.mktemp("smoke")
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "run_all.py"), "--profile", "smoke", "--output", str(base)],
-        capture_output=True,
-        text=True,
-        cwd=base,  # from anywhere
-    )
+    done = run_all(base)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     paths = RunPaths("smoke", base)
     return paths, pipeline.stages(load_profile("smoke"), paths, {}), done.stdout
@@ -46,13 +52,8 @@ def test_everything_declared_is_made(smoke):
     assert f"{len(chain)} stages ran, 0 were up to date" in said
 
 
-def again(base, *more: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / "run_all.py"), "--profile", "smoke", "--output", str(base), *more]
-    return subprocess.run(command, capture_output=True, text=True)
-
-
 def test_the_second_run_executes_nothing(smoke):
-    done = again(smoke[0].base, "--json")
+    done = run_all(smoke[0].base, "--json")
     said = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0, done.stdout
     finished = next(facts for facts in said if facts["event"] == "finished")
@@ -61,13 +62,13 @@ def test_the_second_run_executes_nothing(smoke):
 
 @pytest.mark.skipif(not expected_file(load_profile("smoke")).is_file(), reason="not recorded: --record 4")
 def test_the_results_are_the_recorded_ones(smoke):
-    done = again(smoke[0].base, "--verify")
+    done = run_all(smoke[0].base, "--verify")
     assert done.returncode == 0, done.stderr
     assert "The results agree" in done.stdout
 
 
 def test_one_job_makes_the_same_bytes_as_two(smoke, tmp_path):
-    done = again(tmp_path, "--jobs", "1")
+    done = run_all(tmp_path, "--jobs", "1")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     first, second = hashes(smoke[0].base), hashes(tmp_path)
     assert len(first) > 100
