@@ -46,7 +46,7 @@ class Profile:
     gan_norm: str = "none"
     autoencoder_rate: float = 0.001  # Table 4.1
     gan_rate: float = 0.0002  # Table 4.2
-    restorer_rate: float = 0.002  # highest of the one-cycle schedule; NAFNet's 0.001 learns slower in few steps
+    restorer_rate: float = 0.002  # highest of the one-cycle schedule; 0.001 as in the paper is slower here
     seed: int = 2024
     seeds: int = 1  # number of training seeds
     jobs: int = 1  # stages side by side, unless --jobs says otherwise
