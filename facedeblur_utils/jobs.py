@@ -169,6 +169,7 @@ def open_job(run: Run, profile: Profile, paths: RunPaths, seed: int = 1) -> Job 
     _share_batch_norm(run.name, nets, accelerator)
     facts = facts_of(run, profile, nets, optimizers) | {
         "precision": kind,
+        "compiled": profile.compile,
         "precision_reason": why,
         "device": str(accelerator.device),
         "processes": accelerator.num_processes,
@@ -189,6 +190,9 @@ def open_job(run: Run, profile: Profile, paths: RunPaths, seed: int = 1) -> Job 
         mirror=mirror,
         perceptual=perceptual,
     )
+    if profile.compile:
+        for net in job.nets.values():
+            net.compile()
     if state:
         job.restore(state)
     else:

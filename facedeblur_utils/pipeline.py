@@ -29,7 +29,7 @@ NETWORK_KEYS = {
     network: frozenset(item.name for item in fields(Profile) if item.name.startswith(network))
     for network in NETWORKS
 }
-TRAINING_KEYS = EPOCH_KEYS | {"batch_size", "precision", "seeds"} | frozenset().union(*NETWORK_KEYS.values())
+TRAINING_KEYS = EPOCH_KEYS.union({"batch_size", "precision", "compile", "seeds"}, *NETWORK_KEYS.values())
 
 
 def keys_of_others(network: str) -> frozenset[str]:

@@ -52,6 +52,7 @@ class Profile:
     jobs: int = 1  # stages side by side, unless --jobs says otherwise
     threads: int = 0  # of torch on the CPU, which change the last bits of sums; 0: one for each core
     precision: str = "auto"
+    compile: bool = False  # networks through torch.compile; it needs a C++ compiler, and a minute to start
     processes: int = 1  # training processes, one per GPU or CPU share
     mirror: str = ""  # folder that gets a copy of each checkpoint, such as a mounted Drive
     tensorboard: bool = False  # needs the extra `tensorboard`
