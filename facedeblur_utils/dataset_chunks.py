@@ -137,7 +137,7 @@ def _blur(face: dataset_images.Face | None, facts: dict, found, profile: Profile
     facts["reason"] = dataset_images.problem(found, oval, head, profile)
     if facts["reason"]:
         return {}, facts
-    facts["remark"] = dataset_images.remarks(found, oval, face.side, size)
+    facts["remark"] = dataset_images.remarks(found, face.side, size)
     pictures, drawn = dataset_images.blur_face(face.sharp, oval, head, facts["image_id"], profile)
     facts |= drawn | dataset_images.input_scores(face.sharp, pictures, oval, head)
     rows = {"faces": face.sharp, **pictures}

@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from facedeblur_utils import blur, faces
-from facedeblur_utils.dataset_images import convex
 from facedeblur_utils.datasets import FacePairs
 from facedeblur_utils.figures import COLOURS, WIDE
 from facedeblur_utils.kernels import linear_motion_kernel, padded
@@ -73,12 +72,12 @@ def composite_figure(sharp: np.ndarray, masks: dict[str, np.ndarray], kernel: np
 def mask_figure(pairs: FacePairs, per_row: int = 4) -> tuple[Figure, pd.DataFrame]:
     """Both masks over faces, where they agree best, middling and worst, and the numbers behind it.
 
-    Agreement is the share of the face's convex outline that lies in both masks: a face is convex and part
-    of a head, so anything less than all is an error of one of them (or a face seen from the side).
+    Agreement is the share of the face mask that lies in the head mask: a face is part of a head, so
+    anything less than all is an error of one of them.
     """
     oval, head = pairs.face_masks, pairs.head_masks
-    covered = np.array([(a & b).sum() / convex(a).sum() for a, b in zip(oval, head, strict=True)])
-    table = pd.DataFrame({"image_id": pairs.image_ids, "face in both masks": covered})
+    covered = np.array([(a & b).sum() / a.sum() for a, b in zip(oval, head, strict=True)])
+    table = pd.DataFrame({"image_id": pairs.image_ids, "face in head": covered})
     order = np.lexsort((pairs.image_ids, -covered))
     middle = len(order) // 2 - per_row // 2
     chosen = {"best": order[:per_row], "median": order[middle:][:per_row], "worst": order[-per_row:]}

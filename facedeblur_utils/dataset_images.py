@@ -15,7 +15,6 @@ from facedeblur_utils.segmentation import Landmarker
 
 VIEW_SIZE = 256  # pixels; masks are found at this size where the source has it, then reduced
 BLURS = {1: ("SFB1", "SB1SD", "head"), 2: ("SFB2", "SB2SM", "face")}  # blur -> whole, part, mask
-ROUND_FACE = 0.85  # share of its convex hull; an oval that folds over itself is a face from the side
 SMALLEST_HEAD = 0.02  # share of the image; less means that the person was missed
 
 
@@ -54,22 +53,14 @@ def aligned(pixels: np.ndarray, landmarker: Landmarker) -> np.ndarray:
     )
 
 
-def remarks(found: Segmentation, face: np.ndarray, side: int, size: int) -> str:
-    """What is worth knowing about an image that stays: several faces, seen from the side, enlarged."""
+def remarks(found: Segmentation, side: int, size: int) -> str:
+    """What is worth knowing about an image that stays: several faces, enlarged."""
     said = []
     if found.faces > 1:
         said.append(f"{found.faces} faces, the largest taken")
-    if face.sum() < ROUND_FACE * convex(face).sum():
-        said.append("face seen from the side")
     if side < size:
         said.append(f"enlarged from {side} pixels")
     return ", ".join(said)
-
-
-def convex(mask: np.ndarray) -> np.ndarray:
-    """The convex hull of a bool mask (H, W) that isn't empty."""
-    hull = cv2.convexHull(cv2.findNonZero(mask.astype(np.uint8)))
-    return cv2.fillConvexPoly(np.zeros(mask.shape, np.uint8), hull, 1).astype(bool)
 
 
 def problem(found: Segmentation, face: np.ndarray, head: np.ndarray, profile: Profile) -> str:

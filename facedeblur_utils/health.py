@@ -31,7 +31,9 @@ def one_line(job) -> Iterator[None]:
         lacking = _is_memory(error)
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             reason = " ".join(str(error).split())[:160]
-            raise StudyError(f"{job.run.name}: torch.compile failed ({reason}); set compile to false") from None
+            raise StudyError(
+                f"{job.run.name}: torch.compile failed ({reason}); set compile to false"
+            ) from None
         if not lacking:
             raise
     if lacking:  # outside the handler, so that the failed step's tensors are gone

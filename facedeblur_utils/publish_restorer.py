@@ -26,13 +26,13 @@ from facedeblur_utils.tables import write_text
 def means(scores: pd.DataFrame) -> pd.DataFrame:
     """Mean per dataset, region and metric, one column per model, with the first model's gain over the input.
 
-    PSNR of images that equal their target is infinite and has no mean; such rows are left out.
+    Images that equal their target have an infinite PSNR, and are left out.
     """
+    scores = scores.assign(value=scores["value"].replace([np.inf, -np.inf], np.nan))
     keys = ["dataset", "region", "metric"]
     wide = scores.pivot_table(index=keys, columns="model", values="value", aggfunc="mean", sort=False)
-    finite = wide.replace([np.inf, -np.inf], np.nan)
-    model = next(name for name in finite if name != evaluation.INPUT)
-    return finite.assign(gain=finite[model] - finite[evaluation.INPUT]).reset_index()
+    model = next(name for name in wide if name != evaluation.INPUT)
+    return wide.assign(gain=wide[model] - wide[evaluation.INPUT]).reset_index()
 
 
 def publish(network: nn.Module, scores: pd.DataFrame, about: dict) -> None:
@@ -74,7 +74,7 @@ CARD_TEXT = """# Model card: the published restorer
 - **Command**: `{command}`
 - **Scores**: mean PSNR in dB over {test_faces} test faces that training has not seen, by data set and
   region; `sharp` is the same faces without blur, where the input is perfect and the score says how
-  little the network changes. SSIM is in `restorer.json`.
+  little the network changes (over the images that it changes at all). SSIM is in `restorer.json`.
 
 | data set | region | input | restored | gain |
 |---|---|---|---|---|

@@ -45,18 +45,9 @@ def test_why_an_image_leaves():
 
 def test_what_is_remarked():
     large = disc(20)
-    crescent = large & ~np.roll(large, 12, axis=1)
-    assert dataset_images.remarks(found(large, large), large, 64, 64) == ""
-    assert dataset_images.remarks(found(large, large, 3), large, 64, 64) == "3 faces, the largest taken"
-    assert dataset_images.remarks(found(large, large), crescent, 64, 64) == "face seen from the side"
-    assert dataset_images.remarks(found(large, large), large, 40, 64) == "enlarged from 40 pixels"
-
-
-def test_convex_hull_fills_a_dent():
-    dented = disc(20).copy()
-    dented[30:34, 10:40] = False
-    hull = dataset_images.convex(dented)
-    assert hull[disc(20)].all() and hull.sum() == pytest.approx(disc(20).sum(), rel=0.03)
+    assert dataset_images.remarks(found(large, large), 64, 64) == ""
+    assert dataset_images.remarks(found(large, large, 3), 64, 64) == "3 faces, the largest taken"
+    assert dataset_images.remarks(found(large, large), 40, 64) == "enlarged from 40 pixels"
 
 
 def test_masks_of_two_faces_take_the_larger(face, landmarker, tmp_path):
