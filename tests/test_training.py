@@ -310,6 +310,30 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(profile, paths, monkeyp
         training.train(training_runs(profile)["GSFB1"], profile, paths)
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_networks_are_compiled_where_the_profile_asks(wanted, paths, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda net: compiled.append(type(net).__name__))
+    profile = load_profile("smoke", SMALL | {"compile": wanted})
+    training.train(training_runs(profile)["GSFB1"], profile, paths)
+    assert compiled == ["Generator", "Discriminator"] * wanted
+
+
+def test_a_compiler_that_fails_is_one_line(paths, monkeypatch):
+    """As torch.compile does where there is no C++ compiler."""
+
+    def fail(*args):
+        raise torch._dynamo.exc.BackendCompilerFailed(
+            fail, RuntimeError("no working C++ compiler\nfound"), ()
+        )
+
+    profile = load_profile("smoke", SMALL)
+    monkeypatch.setattr(losses, "discriminator_loss", fail)
+    with pytest.raises(StudyError, match="torch.compile failed .*; set compile to false") as error:
+        training.train(training_runs(profile)["GSFB1"], profile, paths)
+    assert "\n" not in str(error.value)
+
+
 def test_a_discriminator_that_wins_is_flagged():
     sure, unsure = {"d_real": 0.97, "d_fake": 0.02}, {"d_real": 0.97, "d_fake": 0.4}
     assert health.discriminator_wins([unsure, sure, sure, sure])
