@@ -73,18 +73,17 @@ def length_plot(table: pd.DataFrame) -> Figure:
     for ax in axes[1]:
         ax.set_xlabel("blur length (pixels)")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside lower center", ncols=5)
+    fig.legend(handles, labels, loc="outside right center")
     return fig
 
 
 def _line(model: str) -> dict:
-    """Colour tells the training set, line and marker the network."""
+    """Colour and marker tell the training set, the line tells the network."""
     if model == INPUT:
         return {"color": "black", "linestyle": "-", "linewidth": 2, "marker": ""}
     number = DATASETS.index(model[1:])
     colour = [figures.COLOURS[i] for i in (0, 1, 3, 6)][number]
-    network = {"A": ("-", "o"), "G": ("--", "s")}[model[0]]
-    return {"color": colour, "linestyle": network[0], "marker": network[1]}
+    return {"color": colour, "linestyle": {"A": "-", "G": "--"}[model[0]], "marker": "os^D"[number]}
 
 
 def error_maps(gallery: Gallery, index: int = 0) -> tuple[Figure, pd.DataFrame]:
