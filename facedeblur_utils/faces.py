@@ -3,13 +3,16 @@
 import hashlib
 import io
 import warnings
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import pandas as pd
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from facedeblur_utils.errors import UsageError
+
+if TYPE_CHECKING:  # it takes a fifth of a second, and who deblurs a photo doesn't need it
+    import pandas as pd
 
 SPLITS = ("train", "val", "test")
 LARGEST_PIXELS = 64_000_000  # 192 MB decoded; more is a scan, a panorama or a decompression bomb
@@ -93,7 +96,7 @@ def split_faces(
     fractions: tuple[float, float, float],
     seed: int,
     identities: dict[str, str] | None = None,
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Divide `image_ids` into train, val and test; columns `image_id, split`, sorted by id.
 
     Val and test get their rounded shares (at least one image each), train the rest. Which image goes where
@@ -101,6 +104,8 @@ def split_faces(
     images stay together, so shares are met as nearly as whole persons allow. Raises UsageError for
     repeated ids or fewer than three images (or persons).
     """
+    import pandas as pd
+
     if len(set(image_ids)) != len(image_ids):
         raise UsageError("image ids must not repeat")
     person = {image_id: (identities or {}).get(image_id, f"image {image_id}") for image_id in image_ids}
@@ -124,8 +129,10 @@ def split_faces(
     return pd.DataFrame(rows, columns=["image_id", "split"])
 
 
-def leakage(split: pd.DataFrame, identities: dict[str, str]) -> pd.DataFrame:
+def leakage(split: "pd.DataFrame", identities: dict[str, str]) -> "pd.DataFrame":
     """How many images of each part show a person who is also in `train`; identities: id -> person."""
+    import pandas as pd
+
     people = split["image_id"].map(identities)
     trained = set(people[split["split"] == "train"].dropna())
     rows = []
