@@ -152,9 +152,9 @@ def budget_table(scores: pd.DataFrame, paths: RunPaths, dataset: str = "SFB2") -
         facts, history = training.run_facts(paths, name), read_history(paths, name)
         images = len(datasets.open_pairs(paths, dataset, "train")) * len(history)
         rows[LABELS[facts["network"]]] = {
-            "parameters (M)": sum(facts["parameters"].values()) / 1e6,
-            "multiply-adds (G)": next(iter(facts["multiply_adds"].values())) / 1e9,
-            "training images": images,
+            "param. (M)": sum(facts["parameters"].values()) / 1e6,
+            "MACs (G)": next(iter(facts["multiply_adds"].values())) / 1e9,
+            "images (k)": images / 1e3,
             "seconds": round(float(history["seconds"].sum())),
             **{head: mean[name] for head, mean in means.items()},
         }
