@@ -109,7 +109,7 @@ def blur_ratio(size: int):
 def build_ratio(base: Path):
     """The whole build of the sample at 128 and 256 px against finding its masks alone."""
     source = assets.fetch("sample_faces")
-    files = sorted(source.glob("*.jpg"))[:300]
+    files = sorted(source.glob("*.jpg"))
     for size in (128, 256):
         views = [dataset_images.sharp_face(faces.decode(f.read_bytes()), size).view for f in files]
         with segmentation.open_landmarker() as landmarker:

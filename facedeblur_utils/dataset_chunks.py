@@ -48,14 +48,12 @@ def fill(profile: Profile, source: Source, split: pd.DataFrame, work: Path, work
         progress.done = sum(
             len(items[n * CHUNK : (n + 1) * CHUNK]) for n in range(len(records)) if n not in missing
         )
-        stages = _stages(profile, source, items, missing, pool, stack)
-        for number, pictures, images in stages:
-            record = _store(number * CHUNK, pictures, images, arrays)
-            try:
-                write_text(records[number], json.dumps(record))
-            except OSError as error:
-                raise disk_error(error, records[number]) from None
+        writer, writing = stack.enter_context(ThreadPoolExecutor(1)), []
+        for number, pictures, images in _stages(profile, source, items, missing, pool, stack):
+            _wait(writing)  # one chunk at most is in memory behind the one that is blurred
+            writing.append(writer.submit(_store, number * CHUNK, pictures, images, arrays, records[number]))
             progress.advance(len(images))
+        _wait(writing)
         if missing:
             progress.finish()
     return [json.loads(record.read_text(encoding="utf-8")) for record in records]
@@ -149,8 +147,16 @@ def _blur(face: dataset_images.Face | None, facts: dict, found, profile: Profile
     return rows, facts
 
 
-def _store(start: int, pictures: list[dict], images: list[dict], arrays: dict[str, ArrayFile]) -> dict:
-    """Write the rows of one chunk and return its record."""
+def _wait(writing: list[Future]) -> None:
+    """Wait for what is being written; what went wrong there is raised here."""
+    while writing:
+        writing.pop().result()
+
+
+def _store(
+    start: int, pictures: list[dict], images: list[dict], arrays: dict[str, ArrayFile], record: Path
+) -> None:
+    """Write the rows of one chunk, then its record."""
     hashes = {}
     for name, array in arrays.items():
         empty = np.zeros(array.shape[1:], array.dtype)
@@ -159,7 +165,10 @@ def _store(start: int, pictures: list[dict], images: list[dict], arrays: dict[st
         hashes[name] = hashlib.sha256(block).hexdigest()
     for offset, facts in enumerate(images):
         facts["row"] = start + offset
-    return {"images": images, "sha256": hashes}
+    try:
+        write_text(record, json.dumps({"images": images, "sha256": hashes}))
+    except OSError as error:
+        raise disk_error(error, record) from None
 
 
 def bytes_needed(profile: Profile, count: int) -> int:

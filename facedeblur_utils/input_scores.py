@@ -17,20 +17,17 @@ _buffers = threading.local()
 
 
 class Region:
-    """The pixels of a bool mask (H, W) as weights; None stands for the whole image."""
+    """The pixels of a bool mask (H, W); None stands for the whole image."""
 
     def __init__(self, mask: np.ndarray | None):
         border = WINDOW // 2
         inner = None if mask is None else mask[border:-border, border:-border]
-        self._weights = [part if part is None else part.astype(np.float32) for part in (mask, inner)]
-        self._counts = [0 if part is None else np.count_nonzero(part) for part in (mask, inner)]
+        self._masks = [part if part is None else part.astype(np.uint8) for part in (mask, inner)]
+        self._empty = [part is not None and not part.any() for part in (mask, inner)]
 
     def mean(self, values: np.ndarray, inner: bool) -> float:
         """Mean of `values` in the region: (H, W), or (H - 10, W - 10) where `inner`; NaN without pixels."""
-        weights, count = self._weights[inner], self._counts[inner]
-        if weights is None:
-            return float(values.mean(dtype=np.float64))
-        return float((values * weights).sum(dtype=np.float64) / count) if count else float("nan")
+        return float("nan") if self._empty[inner] else cv2.mean(values, self._masks[inner])[0]
 
 
 class SharpFace:
