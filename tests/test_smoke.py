@@ -61,7 +61,6 @@ def test_the_second_run_executes_nothing(smoke):
     assert finished["ran"] == [] and len(finished["fresh"]) == len(smoke[1])
 
 
-@pytest.mark.skipif(not expected_file(load_profile("smoke")).is_file(), reason="not recorded: --record 4")
 def test_the_results_are_the_recorded_ones(smoke):
     recorded = json.loads(expected_file(load_profile("smoke")).read_text())["conditions"]
     if recorded != (now := conditions(smoke[0])):
