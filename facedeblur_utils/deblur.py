@@ -195,7 +195,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--everywhere", action="store_true", help="restore the whole picture, not only faces")
     chosen = parser.parse_args(arguments)
     try:
-        torch.set_num_threads(available_cpus())
+        torch.set_num_threads(min(torch.get_num_threads(), available_cpus()))
         open_model(chosen.model)
         with open_landmarker() as landmarker:
             if chosen.source.is_dir():

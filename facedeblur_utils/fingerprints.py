@@ -23,7 +23,7 @@ from facedeblur_utils.profiles import Profile
 NAME = PACKAGE.name
 SET_UP_TAG = "colab"  # the cell that installs things in Colab changes no result
 NOT_RESULTS = ("PROFILE", "OVERRIDES", "OUTPUT")  # given by their resolved values, or only say where
-ONLY_SHOWN = {"description"}
+ONLY_SHOWN = {"description", "jobs"}  # keys of the profile that change no result
 WHOLE_PROFILE = {"as_dict", "asdict", "vars"}  # code that names these may read every key
 DISTRIBUTIONS = {  # import name -> distribution, of those that can change a result
     "accelerate": "accelerate",

@@ -17,6 +17,7 @@ import yaml
 from facedeblur_utils.errors import StudyError, UsageError
 from facedeblur_utils.experiments import named_run
 from facedeblur_utils.paths import RunPaths
+from facedeblur_utils.processes import available_cpus
 from facedeblur_utils.profiles import Profile, load_profile
 
 ERROR_MARK = "facedeblur error: "
@@ -45,7 +46,7 @@ def launch(run_name: str, profile: Profile, paths: RunPaths, worker: str = __nam
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         command += ["--nproc-per-node", str(profile.processes), "-m", worker]
         command += [run_name, "--profile", str(chosen), "--base", str(paths.base)]
-        cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
+        cores = min(psutil.cpu_count(logical=False) or available_cpus(), available_cpus())
         threads = str(max(1, cores // profile.processes))
         environment = {**os.environ, "OMP_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
         said = ""

@@ -32,7 +32,7 @@ class Study:
 def open_study(profile: str, overrides: dict | None = None, output: str = "") -> Study:
     """Load `profile` with `overrides`, set torch's threads, and print what runs and where it goes."""
     loaded = load_profile(profile, overrides)
-    torch.set_num_threads(loaded.threads or available_cpus())
+    torch.set_num_threads(loaded.threads or min(torch.get_num_threads(), available_cpus()))
     paths = run_paths(loaded.name, output)
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in SHOWN_VERSIONS)
     print(f"Profile {loaded.name}: {loaded.description}")

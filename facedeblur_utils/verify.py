@@ -9,7 +9,7 @@ import pandas as pd
 from facedeblur_utils import provenance
 from facedeblur_utils.console import Console
 from facedeblur_utils.errors import StudyError
-from facedeblur_utils.fingerprints import digest, file_sha256
+from facedeblur_utils.fingerprints import ONLY_SHOWN, digest, file_sha256
 from facedeblur_utils.paths import EXPECTED, RunPaths
 from facedeblur_utils.pipeline import TABLES
 from facedeblur_utils.profiles import Profile
@@ -112,4 +112,4 @@ def say_differences(profile: Profile, paths: RunPaths, console: Console) -> int:
 
 def _profile_digest(profile: Profile) -> str:
     values = profile.as_dict()
-    return digest({key: values[key] for key in values if key not in ("description", "seeds", "jobs")})
+    return digest({key: values[key] for key in values if key not in ONLY_SHOWN | {"seeds"}})
