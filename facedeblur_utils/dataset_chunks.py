@@ -48,12 +48,14 @@ def fill(profile: Profile, source: Source, split: pd.DataFrame, work: Path, work
         progress.done = sum(
             len(items[n * CHUNK : (n + 1) * CHUNK]) for n in range(len(records)) if n not in missing
         )
-        writer, writing = stack.enter_context(ThreadPoolExecutor(1)), []
+        writer, writing = stack.enter_context(ThreadPoolExecutor(1)), None
         for number, pictures, images in _stages(profile, source, items, missing, pool, stack):
-            _wait(writing)  # one chunk at most is in memory behind the one that is blurred
-            writing.append(writer.submit(_store, number * CHUNK, pictures, images, arrays, records[number]))
+            if writing:  # one chunk at most is in memory behind the one that is blurred
+                writing.result()
+            writing = writer.submit(_store, number * CHUNK, pictures, images, arrays, records[number])
             progress.advance(len(images))
-        _wait(writing)
+        if writing:
+            writing.result()
         if missing:
             progress.finish()
     return [json.loads(record.read_text(encoding="utf-8")) for record in records]
@@ -145,12 +147,6 @@ def _blur(face: dataset_images.Face | None, facts: dict, found, profile: Profile
         kernel = linear_motion_kernel(drawn[f"length_{number}"], drawn[f"angle_{number}"])
         rows[f"kernels_{number}"] = padded(kernel, side)
     return rows, facts
-
-
-def _wait(writing: list[Future]) -> None:
-    """Wait for what is being written; what went wrong there is raised here."""
-    while writing:
-        writing.pop().result()
 
 
 def _store(
