@@ -20,6 +20,7 @@ import numpy as np
 import psutil
 
 from facedeblur_utils import assets, dataset_images, datasets, faces, mask_cache, segmentation
+from facedeblur_utils.experiments import BLURS
 from facedeblur_utils.kernels import draw_motion, linear_motion_kernel
 from facedeblur_utils.paths import run_paths
 from facedeblur_utils.profiles import load_profile
@@ -65,7 +66,7 @@ def blur_ratio(size: int):
     def plain():
         out = {name: np.empty_like(sharp) for name in datasets.DATASETS}
         for i, image_id in enumerate(ids):
-            for number, (whole, part, region) in dataset_images.BLURS.items():
+            for number, (whole, part, region) in BLURS.items():
                 length, angle = draw_motion(profile.seed, number, image_id, size, profile.blur_length)
                 kernel = linear_motion_kernel(length, angle)
                 blurred = cv2.filter2D(sharp[i], -1, kernel, borderType=cv2.BORDER_REFLECT)
@@ -79,7 +80,7 @@ def blur_ratio(size: int):
 
         def one(i):
             pictures, _ = dataset_images.blur_face(sharp[i], face, head, ids[i], profile)
-            for whole, part, region in dataset_images.BLURS.values():
+            for whole, part, region in BLURS.values():
                 mask = {"face": face, "head": head}[region]
                 out[whole][i] = pictures[whole]
                 out[part][i] = dataset_images.blur.paste(sharp[i], pictures[whole], mask)

@@ -16,6 +16,7 @@ import pandas as pd
 from facedeblur_utils import dataset_images, faces, mask_cache, segmentation
 from facedeblur_utils.array_file import ArrayFile, disk_error
 from facedeblur_utils.errors import StudyError
+from facedeblur_utils.experiments import BLURS
 from facedeblur_utils.kernels import linear_motion_kernel, padded
 from facedeblur_utils.paths import cache_folder
 from facedeblur_utils.profiles import Profile
@@ -143,7 +144,7 @@ def _blur(face: dataset_images.Face | None, facts: dict, found, profile: Profile
     rows = {"faces": face.sharp, **pictures}
     rows |= {"masks_face": np.packbits(oval), "masks_head": np.packbits(head)}
     side = dataset_images.longest_kernel(profile)
-    for number in dataset_images.BLURS:
+    for number in BLURS:
         kernel = linear_motion_kernel(drawn[f"length_{number}"], drawn[f"angle_{number}"])
         rows[f"kernels_{number}"] = padded(kernel, side)
     return rows, facts
@@ -176,7 +177,7 @@ def _shapes(profile: Profile, count: int) -> dict[str, tuple[tuple[int, ...], ty
     """Shape and type of each array of a build, by name."""
     size, side = profile.image_size, dataset_images.longest_kernel(profile)
     shapes = {"faces": ((count, size, size, 3), np.uint8)}
-    for number, (whole, part, region) in dataset_images.BLURS.items():
+    for number, (whole, part, region) in BLURS.items():
         shapes[whole] = ((count, size, size, 3), np.uint8)
         if not dataset_images.derived(profile):
             shapes[part] = ((count, size, size, 3), np.uint8)

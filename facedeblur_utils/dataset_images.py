@@ -7,6 +7,7 @@ import numpy as np
 
 from facedeblur_utils import blur, faces
 from facedeblur_utils.alignment import find_faces
+from facedeblur_utils.experiments import BLURS
 from facedeblur_utils.input_scores import SharpFace, regions_of
 from facedeblur_utils.kernels import draw_motion, generator_for, linear_motion_kernel
 from facedeblur_utils.mask_cache import Segmentation
@@ -14,7 +15,6 @@ from facedeblur_utils.profiles import Profile
 from facedeblur_utils.segmentation import Landmarker
 
 VIEW_SIZE = 256  # pixels; masks are found at this size where the source has it, then reduced
-BLURS = {1: ("SFB1", "SB1SD", "head"), 2: ("SFB2", "SB2SM", "face")}  # blur -> whole, part, mask
 SMALLEST_HEAD = 0.02  # share of the image; less means that the person was missed
 
 

@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 from facedeblur_utils.dataset_build import DONE, build
-from facedeblur_utils.dataset_images import BLURS
 from facedeblur_utils.errors import StudyError, UsageError
-from facedeblur_utils.experiments import DATASETS
+from facedeblur_utils.experiments import BLURS, DATASETS
 from facedeblur_utils.faces import SPLITS
 from facedeblur_utils.kernels import linear_motion_kernel
 from facedeblur_utils.paths import RunPaths

@@ -6,6 +6,7 @@ from facedeblur_utils.errors import UsageError
 from facedeblur_utils.profiles import Profile
 
 DATASETS = ("SFB1", "SB1SD", "SFB2", "SB2SM")
+BLURS = {1: ("SFB1", "SB1SD", "head"), 2: ("SFB2", "SB2SM", "face")}  # blur -> whole, part, mask
 NETWORKS = {"A": "autoencoder", "G": "gan"}
 MIX = "MIX"  # all four kinds of blur, drawn anew each epoch (module `mixed`)
 MIXED_ORDER = ("SFB2", "SB1SD", "SB2SM", "SFB1")  # thesis section 5.2
