@@ -17,14 +17,14 @@ from facedeblur_utils import dataset_images, faces, mask_cache, segmentation
 from facedeblur_utils.array_file import ArrayFile, disk_error
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.experiments import BLURS
-from facedeblur_utils.kernels import linear_motion_kernel, padded
+from facedeblur_utils.kernels import padded
 from facedeblur_utils.paths import cache_folder
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.progress import Progress
 from facedeblur_utils.source_files import Item, Source
 from facedeblur_utils.tables import write_text
 
-CHUNK = 64  # images that are segmented, blurred and stored together
+CHUNK = 32  # images that are segmented, blurred and stored together
 FOLDER = "chunks"  # marks of the chunks that are done, until the build is
 QUALITY = ["remark", "file", "width", "height", "faces", "face_coverage", "head_coverage"]
 
@@ -67,7 +67,8 @@ def _stages(
 ) -> Iterator[tuple[int, list, list[dict]]]:
     """Yield (chunk number, pictures, facts): decoded ahead and blurred behind while one is segmented.
 
-    Finding the masks takes most of the time and stays in this thread.
+    Finding the masks takes most of the time and stays in this thread: heads with all cores, then faces with
+    one, and the other work beside these.
     """
     if not missing:
         return
@@ -80,18 +81,21 @@ def _stages(
         chunk = items[number * CHUNK : (number + 1) * CHUNK]
         return [pool.submit(_load, source, item, profile.image_size, align) for item in chunk]
 
-    ahead, behind = load(missing[0]), None
+    def blur(chunk: list[tuple]) -> list[Future]:
+        return [pool.submit(_blur, *one, profile) for one in chunk]
+
+    ahead, before, last = load(missing[0]), 0, []
     for number, following in zip(missing, [*missing[1:], None], strict=True):
         loaded = [future.result() for future in ahead]
+        heads = mask_cache.find_heads([face.view for face, _ in loaded if face is not None], cache)
+        blurring = blur(last)
         ahead = load(following) if following is not None else []
-        views = [face.view for face, _ in loaded if face is not None]
-        found = iter(mask_cache.segment(np.stack(views), cache, landmarker) if views else [])
-        masks = [next(found) if face is not None else None for face, _ in loaded]
-        jobs = [pool.submit(_blur, *pair, m, profile) for pair, m in zip(loaded, masks, strict=True)]
-        if behind:
-            yield _collected(*behind)
-        behind = number, jobs
-    yield _collected(*behind)
+        found = iter(mask_cache.find_faces(heads, cache, landmarker))
+        if last:
+            yield _collected(before, blurring)
+        before = number
+        last = [(face, facts, next(found) if face is not None else None) for face, facts in loaded]
+    yield _collected(before, blur(last))
 
 
 def _collected(number: int, jobs: list[Future]) -> tuple[int, list, list[dict]]:
@@ -139,14 +143,12 @@ def _blur(face: dataset_images.Face | None, facts: dict, found, profile: Profile
     if facts["reason"]:
         return {}, facts
     facts["remark"] = dataset_images.remarks(found, face.side, size)
-    pictures, drawn = dataset_images.blur_face(face.sharp, oval, head, facts["image_id"], profile)
+    pictures, kernels, drawn = dataset_images.blur_face(face.sharp, oval, head, facts["image_id"], profile)
     facts |= drawn | dataset_images.input_scores(face.sharp, pictures, oval, head)
     rows = {"faces": face.sharp, **pictures}
     rows |= {"masks_face": np.packbits(oval), "masks_head": np.packbits(head)}
     side = dataset_images.longest_kernel(profile)
-    for number in BLURS:
-        kernel = linear_motion_kernel(drawn[f"length_{number}"], drawn[f"angle_{number}"])
-        rows[f"kernels_{number}"] = padded(kernel, side)
+    rows |= {f"kernels_{number}": padded(kernel, side) for number, kernel in kernels.items()}
     return rows, facts
 
 

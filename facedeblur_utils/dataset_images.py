@@ -1,5 +1,6 @@
 """One image through the data stages: decode, crop, masks, two blurs, four pictures."""
 
+import functools
 from dataclasses import dataclass
 
 import cv2
@@ -76,18 +77,18 @@ def problem(found: Segmentation, face: np.ndarray, head: np.ndarray, profile: Pr
 
 def blur_face(
     sharp: np.ndarray, face: np.ndarray, head: np.ndarray, image_id: str, profile: Profile
-) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """The blurred pictures of one face by dataset name, and the lengths and angles of its two blurs.
+) -> tuple[dict[str, np.ndarray], dict[int, np.ndarray], dict[str, float]]:
+    """The blurred pictures of one face by dataset name, and the kernels, lengths and angles of its two blurs.
 
     Both datasets of a pair get the same kernel and the same noise. Pasted parts are left out where
     `derived(profile)`: they follow from the fully blurred picture and the mask.
     """
     masks = {"face": face, "head": head}
-    pictures, drawn = {}, {}
+    pictures, kernels, drawn = {}, {}, {}
     for number, (whole, part, region) in BLURS.items():
         length, angle = draw_motion(profile.seed, number, image_id, len(sharp), profile.blur_length)
         drawn |= {f"length_{number}": length, f"angle_{number}": angle}
-        kernel = linear_motion_kernel(length, angle)
+        kernels[number] = kernel = linear_motion_kernel(length, angle)
         pictures[whole] = blur.convolve(sharp, kernel, profile.blur_gamma)
         if not derived(profile):
             local = blur.composite(sharp, kernel, masks[region], profile.composite, profile.blur_gamma)
@@ -97,7 +98,7 @@ def blur_face(
             field = blur.noise_field(sharp.shape, profile.noise, generator)
             for name in (whole, part):
                 pictures[name] = blur.add_noise(pictures[name], field)
-    return pictures, drawn
+    return pictures, kernels, drawn
 
 
 def input_scores(
@@ -124,6 +125,7 @@ def derived(profile: Profile) -> bool:
     return profile.composite == "paste" and not profile.noise
 
 
+@functools.cache
 def longest_kernel(profile: Profile) -> int:
     """Side of the square, odd, that holds every kernel of the profile."""
     longest = profile.blur_length[1] * profile.image_size

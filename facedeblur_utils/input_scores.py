@@ -35,9 +35,10 @@ class SharpFace:
 
     def __init__(self, sharp: np.ndarray):
         self._pixels = np.multiply(sharp, np.float32(1 / 255), dtype=np.float32)
-        self._mean = _window_mean(self._pixels)
-        self._mean_squared = self._mean * self._mean
+        mean = _window_mean(self._pixels)
+        self._mean_squared = mean * mean
         self._variance = _window_mean(self._pixels * self._pixels) - self._mean_squared
+        self._twice_pixels, self._twice_mean = 2 * self._pixels, 2 * mean
 
     def scores(self, blurred: np.ndarray, regions: dict[str, Region]) -> dict[str, float]:
         """`psnr_<region>` (dB) and `ssim_<region>` of `blurred`, uint8 (H, W, 3), rounded to six decimals.
@@ -63,19 +64,18 @@ class SharpFace:
         mean = _window_mean(other, _scratch("mean", other.shape))
         np.multiply(other, other, out=product)
         variance = _window_mean(product, _scratch("variance", other.shape))
-        np.multiply(other, self._pixels, out=product)
-        covariance = _window_mean(product, _scratch("covariance", other.shape))
+        np.multiply(other, self._twice_pixels, out=product)
+        covariance = _window_mean(product, _scratch("covariance", other.shape))  # twice
         means_squared = np.multiply(mean, mean, out=product)
         variance -= means_squared
         variance += self._variance
         variance += np.float32(K2**2)
         means_squared += self._mean_squared
         means_squared += np.float32(K1**2)
-        mean *= self._mean
+        mean *= self._twice_mean
         covariance -= mean
-        for part, constant in ((covariance, K2**2), (mean, K1**2)):
-            part *= 2
-            part += np.float32(constant)
+        covariance += np.float32(K2**2)
+        mean += np.float32(K1**2)
         mean *= covariance
         means_squared *= variance
         mean /= means_squared

@@ -94,18 +94,35 @@ def segment(views: np.ndarray, cache: MaskCache | None, landmarker) -> list[Segm
 
     No face gives an empty face mask and 0 faces.
     """
-    hashes = [hashlib.sha256(view.tobytes()).hexdigest() for view in views]
+    return find_faces(find_heads(views, cache), cache, landmarker)
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Images by the hash of their pixels, half way: those `known` from a cache, and `heads` of the others."""
+
+    hashes: list[str]
+    known: dict[str, Segmentation]
+    views: dict[str, np.ndarray]
+    heads: dict[str, np.ndarray]
+
+
+def find_heads(views: np.ndarray, cache: MaskCache | None) -> Heads:
+    """The first half of `segment`, which takes all cores (or the GPU)."""
+    hashes = [hashlib.sha256(view).hexdigest() for view in views]
     known = {h: s for h in hashes if cache and (s := cache.get(h)) is not None}
-    new = [i for i, h in enumerate(hashes) if h not in known]
-    if new:
-        heads = segmentation.head_masks(views[new])
-        found = {}
-        for i, head in zip(new, heads, strict=True):
-            faces = landmarker.faces(views[i])
-            shape = views[i].shape[:2]
-            face = segmentation.oval_mask(faces[0], shape) if faces else np.zeros(shape, bool)
-            found[hashes[i]] = Segmentation(face, head, len(faces))
-        if cache:
-            cache.put(found)
-        known |= found
-    return [known[h] for h in hashes]
+    new = {h: view for h, view in zip(hashes, views, strict=True) if h not in known}
+    heads = segmentation.head_masks(np.stack(list(new.values()))) if new else ()
+    return Heads(hashes, known, new, dict(zip(new, heads, strict=True)))
+
+
+def find_faces(half: Heads, cache: MaskCache | None, landmarker) -> list[Segmentation]:
+    """The second half of `segment`, which takes one core."""
+    found = {}
+    for image, view in half.views.items():
+        faces, shape = landmarker.faces(view), view.shape[:2]
+        face = segmentation.oval_mask(faces[0], shape) if faces else np.zeros(shape, bool)
+        found[image] = Segmentation(face, half.heads[image], len(faces))
+    if cache and found:
+        cache.put(found)
+    return [(half.known | found)[image] for image in half.hashes]

@@ -19,7 +19,11 @@ from facedeblur_utils.profiles import load_profile
 DARK = 20  # an image whose mean is below has no face
 
 
-def segment(views, cache, landmarker):
+def find_heads(views, cache):
+    return views
+
+
+def find_faces(views, cache, landmarker):
     found = []
     for view in views:
         side = len(view)
@@ -38,7 +42,8 @@ def no_landmarker():
 
 def install(patch=setattr):
     """Replace the segmenters; pass `monkeypatch.setattr` in tests."""
-    patch(mask_cache, "segment", segment)
+    patch(mask_cache, "find_heads", find_heads)
+    patch(mask_cache, "find_faces", find_faces)
     patch(mask_cache, "model_hash", lambda: "fake masks")
     patch(dataset_chunks.segmentation, "open_landmarker", no_landmarker)
     patch(dataset_chunks.segmentation, "head_segmenter_name", lambda: "fake masks")

@@ -96,6 +96,7 @@ def test_turned_photo_is_aligned(face, landmarker):
 def test_gamma_of_the_profile_is_used(face, gamma):
     profile = load_profile("smoke", {"blur_gamma": gamma})
     sharp = dataset_images.sharp_face(face, 64).sharp
-    pictures, drawn = dataset_images.blur_face(sharp, disc(20), disc(28), "a", profile)
+    pictures, kernels, drawn = dataset_images.blur_face(sharp, disc(20), disc(28), "a", profile)
     kernel = linear_motion_kernel(drawn["length_1"], drawn["angle_1"])
+    np.testing.assert_array_equal(kernels[1], kernel)
     np.testing.assert_array_equal(pictures["SFB1"], blur.convolve(sharp, kernel, gamma))
