@@ -36,7 +36,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="change one value of the profile")
     add("--output", default="", metavar="FOLDER", help="where runs/ and figures/ are written")
     add("--verify", action="store_true", help="then compare the results with expected/<profile>.json")
-    add("--record", type=int, metavar="SEEDS", help="write that file from so many training seeds")
+    add("--record", type=int, metavar="SEEDS", help="write that file, from so many training seeds")
     add("--disk", action="store_true", help="show what the profile needs and uses on disk")
     add("--clean", action="store_true", help="delete what the profile's run has made, after asking")
     how = parser.add_mutually_exclusive_group()
@@ -99,8 +99,8 @@ def make_plan(asked: argparse.Namespace) -> scheduler.Plan:
         raise UsageError(f"--time-limit must be above 0 hours, got {asked.time_limit}")
     if asked.jobs is not None and asked.jobs < 1:
         raise UsageError(f"--jobs must be at least 1, got {asked.jobs}")
-    if asked.record is not None and asked.record < 2:
-        raise UsageError(f"--record needs at least 2 training seeds to tell their spread, got {asked.record}")
+    if asked.record is not None and asked.record < 1:
+        raise UsageError(f"--record needs at least 1 training seed, got {asked.record}")
     overrides = parse_overrides(asked.set + ([f"seeds={asked.record}"] if asked.record else []))
     # Notebooks run in their own folder, so a relative path would mean another place there.
     overrides = {key: full_path(value) if key in PATH_KEYS else value for key, value in overrides.items()}

@@ -5,6 +5,7 @@ pyproject.toml; `python colab.py install`, run by the set-up cell, adds what Col
 resolve that for Colab's versions of Python. Standard library only: nothing else is there when it runs.
 """
 
+import argparse
 import importlib.metadata
 import json
 import os
@@ -149,6 +150,8 @@ def check() -> int:
 
 if __name__ == "__main__":
     commands = {"install": install, "check": check}
-    if sys.argv[1:]:
-        sys.exit(commands[sys.argv[1]]())
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("command", nargs="?", choices=commands)
+    if asked := parser.parse_args().command:
+        sys.exit(commands[asked]())
     print("changed:", ", ".join(write_notebooks(ROOT / "notebooks")) or "nothing")

@@ -43,14 +43,13 @@ def fill(profile: Profile, source: Source, split: pd.DataFrame, work: Path, work
     records = [work / FOLDER / f"{start:06d}.json" for start in range(0, len(items), CHUNK)]
     missing = [n for n, record in enumerate(records) if not record.exists()]
     with ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(workers))
         arrays = _open_arrays(profile, len(items), work, stack)
         progress = Progress(len(items), "Datasets")
         progress.done = sum(
             len(items[n * CHUNK : (n + 1) * CHUNK]) for n in range(len(records)) if n not in missing
         )
         writer, writing = stack.enter_context(ThreadPoolExecutor(1)), None
-        for number, pictures, images in _stages(profile, source, items, missing, pool, stack):
+        for number, pictures, images in _stages(profile, source, items, missing, workers, stack):
             if writing:  # one chunk at most is in memory behind the one that is blurred
                 writing.result()
             writing = writer.submit(_store, number * CHUNK, pictures, images, arrays, records[number])
@@ -63,7 +62,7 @@ def fill(profile: Profile, source: Source, split: pd.DataFrame, work: Path, work
 
 
 def _stages(
-    profile, source, items, missing: list[int], pool, stack
+    profile, source, items, missing: list[int], workers: int, stack
 ) -> Iterator[tuple[int, list, list[dict]]]:
     """Yield (chunk number, pictures, facts): decoded ahead and blurred behind while one is segmented.
 
@@ -76,26 +75,28 @@ def _stages(
     stack.enter_context(closing(cache))
     landmarker = stack.enter_context(segmentation.open_landmarker())
     align = _aligner(stack) if profile.align else None
+    pool = stack.enter_context(ThreadPoolExecutor(workers))
+    beside = stack.enter_context(ThreadPoolExecutor(max(1, workers - 1)))  # leaves a core for the faces
 
     def load(number: int) -> list[Future]:
         chunk = items[number * CHUNK : (number + 1) * CHUNK]
         return [pool.submit(_load, source, item, profile.image_size, align) for item in chunk]
 
-    def blur(chunk: list[tuple]) -> list[Future]:
+    def blur(chunk: list[tuple], pool: ThreadPoolExecutor) -> list[Future]:
         return [pool.submit(_blur, *one, profile) for one in chunk]
 
     ahead, before, last = load(missing[0]), 0, []
     for number, following in zip(missing, [*missing[1:], None], strict=True):
         loaded = [future.result() for future in ahead]
         heads = mask_cache.find_heads([face.view for face, _ in loaded if face is not None], cache)
-        blurring = blur(last)
+        blurring = blur(last, beside if heads.views else pool)
         ahead = load(following) if following is not None else []
         found = iter(mask_cache.find_faces(heads, cache, landmarker))
         if last:
             yield _collected(before, blurring)
         before = number
         last = [(face, facts, next(found) if face is not None else None) for face, facts in loaded]
-    yield _collected(before, blur(last))
+    yield _collected(before, blur(last, pool))
 
 
 def _collected(number: int, jobs: list[Future]) -> tuple[int, list, list[dict]]:

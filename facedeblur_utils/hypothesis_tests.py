@@ -55,10 +55,12 @@ def bootstrap_interval(
     return tuple(float(x) for x in np.quantile(means, [tail, 1 - tail]))
 
 
-def paired_differences(scores: pd.DataFrame, letter: str, pair: tuple[str, str], dataset: str, metric: str):
+def paired_differences(
+    scores: pd.DataFrame, letter: str, pair: tuple[str, str], dataset: str, metric: str, region: str = "whole"
+) -> pd.DataFrame:
     """Score of the model trained on the segmented set minus that of its twin: image x training seed."""
     chosen = scores[
-        (scores["dataset"] == dataset) & (scores["metric"] == metric) & (scores["region"] == "whole")
+        (scores["dataset"] == dataset) & (scores["metric"] == metric) & (scores["region"] == region)
     ]
     parts = chosen["model"].str.partition(SEED)
     table = chosen.assign(model=parts[0], seed=parts[2].replace("", "1"))
@@ -66,8 +68,10 @@ def paired_differences(scores: pd.DataFrame, letter: str, pair: tuple[str, str],
     return (wide[letter + pair[1]] - wide[letter + pair[0]]).dropna()
 
 
-def test_hypothesis(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
+def test_hypothesis(scores: pd.DataFrame, seed: int, region: str = "whole") -> pd.DataFrame:
     """One row per network, dataset pair, test set and metric: difference, interval, test and verdict.
+
+    `region` is one that every test set has: `whole`, `face` or `head`.
 
     The differences of an image are averaged over training seeds before they are tested. Holm's correction
     runs over all rows. `seeds_agreeing` counts the training seeds whose mean difference has the sign of all.
@@ -78,7 +82,7 @@ def test_hypothesis(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
         for letter, network in (("A", "autoencoder"), ("G", "GAN")):
             for pair in PAIRS:
                 for dataset in DATASETS:
-                    table = paired_differences(scores, letter, pair, dataset, metric)
+                    table = paired_differences(scores, letter, pair, dataset, metric, region)
                     by_image, by_seed = table.mean(axis=1).to_numpy(), table.mean(axis=0)
                     low, high = bootstrap_interval(by_image, rng)
                     rows.append(

@@ -34,6 +34,7 @@ class SharpFace:
     """Scores blurred versions of one sharp face, uint8 (H, W, 3), against it."""
 
     def __init__(self, sharp: np.ndarray):
+        self._sharp = sharp
         self._pixels = np.multiply(sharp, np.float32(1 / 255), dtype=np.float32)
         mean = _window_mean(self._pixels)
         self._mean_squared = mean * mean
@@ -46,12 +47,21 @@ class SharpFace:
         Equal pixels give inf dB; a region without pixels (for SSIM: without window centres) gives NaN.
         """
         border = WINDOW // 2
-        other = np.multiply(blurred, np.float32(1 / 255), out=_scratch("other", blurred.shape))
-        similarity = cv2.transform(self._ssim_map(other), MEAN_OF_CHANNELS)
+        similarity, squared = (_scratch(name, blurred.shape[:2]) for name in ("similarity", "squared"))
+        similarity.fill(1)
+        squared.fill(0)
+        differing = np.flatnonzero((blurred != self._sharp).any(axis=(1, 2)))
+        if differing.size:  # rows out of the window's reach of these are equal: SSIM 1, error 0
+            first, last = max(differing[0] - border, 0), differing[-1] + 1 + border
+            rows = slice(max(first - border, 0), last + border)
+            other = _scratch("other", blurred.shape)[rows]
+            np.multiply(blurred[rows], np.float32(1 / 255), out=other)
+            found = cv2.transform(self._ssim_map(other, rows), MEAN_OF_CHANNELS)
+            similarity[first:last] = found[first - rows.start :][: last - first]
+            other -= self._pixels[rows]
+            other *= other
+            cv2.transform(other, MEAN_OF_CHANNELS, dst=squared[rows])
         similarity = similarity[border:-border, border:-border]  # windows wholly inside the image
-        other -= self._pixels
-        other *= other
-        squared = cv2.transform(other, MEAN_OF_CHANNELS)
         scores = {}
         for name, region in regions.items():
             with np.errstate(divide="ignore"):
@@ -59,20 +69,23 @@ class SharpFace:
             scores[f"ssim_{name}"] = round(region.mean(similarity, inner=True), 6)
         return scores
 
-    def _ssim_map(self, other: np.ndarray) -> np.ndarray:
-        product = _scratch("product", other.shape)
-        mean = _window_mean(other, _scratch("mean", other.shape))
+    def _ssim_map(self, other: np.ndarray, rows: slice) -> np.ndarray:
+        """SSIM of each channel at each pixel of some rows; beyond `rows` the image counts as mirrored."""
+        product, mean, variance, covariance = (
+            _scratch(name, self._pixels.shape)[rows] for name in ("product", "mean", "variance", "covariance")
+        )
+        _window_mean(other, mean)
         np.multiply(other, other, out=product)
-        variance = _window_mean(product, _scratch("variance", other.shape))
-        np.multiply(other, self._twice_pixels, out=product)
-        covariance = _window_mean(product, _scratch("covariance", other.shape))  # twice
+        _window_mean(product, variance)
+        np.multiply(other, self._twice_pixels[rows], out=product)
+        _window_mean(product, covariance)  # twice, as in the formula
         means_squared = np.multiply(mean, mean, out=product)
         variance -= means_squared
-        variance += self._variance
+        variance += self._variance[rows]
         variance += np.float32(K2**2)
-        means_squared += self._mean_squared
+        means_squared += self._mean_squared[rows]
         means_squared += np.float32(K1**2)
-        mean *= self._twice_mean
+        mean *= self._twice_mean[rows]
         covariance -= mean
         covariance += np.float32(K2**2)
         mean += np.float32(K1**2)

@@ -1,4 +1,4 @@
-"""Records a profile's expected results, with tolerances from several training seeds."""
+"""Records a profile's expected results, with tolerances from its training seeds."""
 
 import dataclasses
 
@@ -22,7 +22,9 @@ def record(plan: scheduler.Plan, console: Console) -> int:
             return result.exit_code
         by_seed = scores_by_seed(evaluation.read_scores(plan.paths))
         file = verify.write_expected(by_seed, plan.profile, plan.paths)
-    said = f"Wrote {file}: {len(by_seed)} values from {by_seed.shape[1]} training seeds."
+    seeds = by_seed.shape[1]
+    how = f"{seeds} training seeds" if seeds > 1 else "one training seed, with tolerances set, not measured"
+    said = f"Wrote {file}: {len(by_seed)} values from {how}."
     console.say(said, event="recorded")
     return 0
 

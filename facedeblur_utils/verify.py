@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 
 from facedeblur_utils import provenance
+from facedeblur_utils.classical import REFERENCES
 from facedeblur_utils.console import Console
 from facedeblur_utils.errors import StudyError
+from facedeblur_utils.evaluation import INPUT
 from facedeblur_utils.fingerprints import ONLY_SHOWN, digest, file_sha256
 from facedeblur_utils.paths import EXPECTED, RunPaths
 from facedeblur_utils.pipeline import TABLES
@@ -20,6 +22,10 @@ SIGMAS = 5.0  # standard deviations, themselves estimated from few training seed
 # Other JPEG decoders and vector units change single grey levels, also where nothing was trained.
 FLOOR = {"psnr": 0.02, "ssim": 0.001}
 OTHER_FLOOR = 0.01
+# For trained networks where one training seed is recorded, so that their spread isn't known.
+ONE_SEED = {"psnr": 1.0, "ssim": 0.03}
+OTHER_ONE_SEED = 0.05
+UNTRAINED = (INPUT, *REFERENCES)
 EXACT = [f"{name}.csv" for name in TABLES["01"]]  # literature: text that is the same on every machine
 
 
@@ -38,6 +44,7 @@ def tolerances(by_seed: pd.DataFrame) -> pd.Series:
     `by_seed` has one row per value and one column per training seed. The standard deviation is pooled over
     the networks of one kind on the same dataset, region and metric, and SIGMAS of it are given. A run on
     another processor differs by rounding that training amplifies, at most as far as another seed does.
+    A single column has no spread: trained networks then get the fixed ONE_SEED.
     """
     kind = by_seed.index.get_level_values("model").str[0]
     groups = [kind, *(by_seed.index.get_level_values(key) for key in KEYS[1:])]
@@ -45,11 +52,15 @@ def tolerances(by_seed: pd.DataFrame) -> pd.Series:
     spread = variance.groupby(groups).transform("mean") ** 0.5
     floor = by_seed.index.get_level_values("metric").map(lambda name: FLOOR.get(name, OTHER_FLOOR))
     floor = pd.Series(floor, by_seed.index)
+    if by_seed.shape[1] == 1:
+        fixed = by_seed.index.get_level_values("metric").map(lambda name: ONE_SEED.get(name, OTHER_ONE_SEED))
+        untrained = by_seed.index.get_level_values("model").isin(UNTRAINED)
+        return floor.where(untrained, pd.Series(fixed, by_seed.index))
     return (SIGMAS * spread).fillna(floor).clip(lower=floor)
 
 
 def write_expected(by_seed: pd.DataFrame, profile: Profile, paths: RunPaths) -> Path:
-    """Write the profile's expected results from the means of several training seeds (columns)."""
+    """Write the profile's expected results from the means over its training seeds (columns)."""
     allowed = tolerances(by_seed)
     values = {
         "/".join(key): {"value": round(value, 5), "tolerance": round(allowed[key], 5)}

@@ -41,6 +41,28 @@ def test_verdicts_are_counted():
     assert "-0.90 (PSNR, GSB1SD - GSFB1 on SFB2)" in text
 
 
+def test_faces_and_whole_images_are_told_apart():
+    tests = pd.DataFrame(
+        {
+            "verdict": ["H0 kept", "H1, segmented better", "H1, segmented worse"],
+            "test set": ["SFB1", "SB1SD", "SB2SM"],
+            "metric": ["psnr", "psnr", "psnr"],
+            "difference": [-1.0, 3.0, 1.0],
+        }
+    )
+    text = discussion.on_faces(tests, tests.assign(difference=[-2.0, 0.5, 0.0]))
+    assert "better in 1 and worse in 1 of 3" in text
+    assert "+2.00 dB over the whole image and +0.25 dB in the face" in text and "-1.00 and -2.00 dB" in text
+
+
+def test_best_epochs_are_counted():
+    rising = pd.DataFrame({"epoch": range(1, 11), "val_psnr": range(20, 30)})
+    falling = rising.assign(val_psnr=rising["val_psnr"].to_numpy()[::-1])
+    text = discussion.on_overfitting({"ASFB1": rising, "GSFB2": falling})
+    assert "1 of 2 runs" in text and "and 1 in the first half" in text
+    assert "4.50 dB on average and at most 9.00 dB (GSFB2, best at epoch 1 of 10)" in text
+
+
 def test_the_thesis_beside_itself_differs_by_nothing():
     table = thesis_results.printed_table("table_5_4", pd.DataFrame(columns=COLUMNS))
     audit = pd.DataFrame(

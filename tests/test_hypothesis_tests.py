@@ -40,6 +40,13 @@ def test_known_effects_are_found_and_their_absence_too():
     assert (tests[tests["network"] == "GAN"]["verdict"] == "H0 kept").all()
 
 
+def test_regions_are_tested_apart():
+    scores = made_up({"A": 2.0, "G": 2.0})
+    both = pd.concat([scores, made_up({"A": -2.0, "G": -2.0}).assign(region="face")])
+    assert (ht.test_hypothesis(both, seed=1)["verdict"] == "H1, segmented better").all()
+    assert (ht.test_hypothesis(both, seed=1, region="face")["verdict"] == "H1, segmented worse").all()
+
+
 def test_a_loss_is_called_worse():
     tests = ht.test_hypothesis(made_up({"A": -2.0, "G": -2.0}), seed=1)
     assert (tests["verdict"] == "H1, segmented worse").all()

@@ -55,6 +55,12 @@ def test_tolerances_follow_the_spread_of_their_kind_and_have_a_floor():
     assert allowed["ASFB1", "SFB1", "whole", "psnr"] == pytest.approx(verify.SIGMAS * SPREAD["A"], rel=0.2)
 
 
+def test_one_seed_has_fixed_tolerances_but_for_what_is_not_trained():
+    allowed = verify.tolerances(pd.DataFrame({1: verify.means(scores(1))}))
+    assert allowed["input", "SFB1", "whole", "psnr"] == verify.FLOOR["psnr"]
+    assert (allowed.drop("input") == verify.ONE_SEED["psnr"]).all()
+
+
 def test_other_seeds_agree_and_a_bug_does_not(recorded):
     for seed in range(100, 120):
         assert check(recorded, scores(seed)) == []
