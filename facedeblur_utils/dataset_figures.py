@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -73,12 +74,17 @@ def mask_figure(pairs: FacePairs, per_row: int = 4) -> tuple[Figure, pd.DataFram
     """Both masks over faces, where they agree best, middling and worst, and the numbers behind it.
 
     Agreement is the share of the face mask that lies in the head mask: a face is part of a head, so
-    anything less than all is an error of one of them.
+    anything less than all is an error of one of them. Where all of it does, the narrowest margin (pixels)
+    between the two outlines decides.
     """
     oval, head = pairs.face_masks, pairs.head_masks
     covered = np.array([(a & b).sum() / a.sum() for a, b in zip(oval, head, strict=True)])
-    table = pd.DataFrame({"image_id": pairs.image_ids, "face in head": covered})
-    order = np.lexsort((pairs.image_ids, -covered))
+    depth = [
+        cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for mask in head
+    ]
+    margin = np.array([part[face].min() for part, face in zip(depth, oval, strict=True)])
+    table = pd.DataFrame({"image_id": pairs.image_ids, "face in head": covered, "margin": margin})
+    order = np.lexsort((pairs.image_ids, -margin, -covered))
     middle = len(order) // 2 - per_row // 2
     chosen = {"best": order[:per_row], "median": order[middle:][:per_row], "worst": order[-per_row:]}
     fig, axes = plt.subplots(len(chosen), per_row, figsize=(WIDE, 3 * WIDE / per_row + 0.5), squeeze=False)
@@ -87,7 +93,7 @@ def mask_figure(pairs: FacePairs, per_row: int = 4) -> tuple[Figure, pd.DataFram
             show_image(axis, pairs.sharp[index])
             outline(axis, head[index], HEAD_COLOUR)
             outline(axis, oval[index], FACE_COLOUR)
-            axis.set_title(f"{pairs.image_ids[index]}: {100 * covered[index]:.1f} %")
+            axis.set_title(f"{pairs.image_ids[index]}: {100 * covered[index]:.1f} %, {margin[index]:.1f} px")
         row[0].set_ylabel(name)
     return fig, table.iloc[order]
 
