@@ -1,6 +1,7 @@
 """Takes a source through the stages in chunks, each stored whole before it counts as done."""
 
 import hashlib
+import itertools
 import json
 import math
 import shutil
@@ -64,10 +65,8 @@ def fill(profile: Profile, source: Source, split: pd.DataFrame, work: Path, work
 def _stages(
     profile, source, items, missing: list[int], workers: int, stack
 ) -> Iterator[tuple[int, list, list[dict]]]:
-    """Yield (chunk number, pictures, facts): decoded ahead and blurred behind while one is segmented.
-
-    Finding the masks takes most of the time and stays in this thread: heads with all cores, then faces with
-    one, and the other work beside these.
+    """Yield (chunk number, pictures, facts): faces of one chunk are found in this thread, and beside it the
+    heads of the next, which takes most of the time, while the one after is decoded and the last blurred.
     """
     if not missing:
         return
@@ -76,27 +75,32 @@ def _stages(
     landmarker = stack.enter_context(segmentation.open_landmarker())
     align = _aligner(stack) if profile.align else None
     pool = stack.enter_context(ThreadPoolExecutor(workers))
-    beside = stack.enter_context(ThreadPoolExecutor(max(1, workers - 1)))  # leaves a core for the faces
+    segmenter = stack.enter_context(ThreadPoolExecutor(1))
 
     def load(number: int) -> list[Future]:
         chunk = items[number * CHUNK : (number + 1) * CHUNK]
         return [pool.submit(_load, source, item, profile.image_size, align) for item in chunk]
 
-    def blur(chunk: list[tuple], pool: ThreadPoolExecutor) -> list[Future]:
-        return [pool.submit(_blur, *one, profile) for one in chunk]
+    def find_heads(loading: list[Future]) -> tuple[list, mask_cache.Heads]:
+        loaded = [job.result() for job in loading]
+        return loaded, mask_cache.find_heads([face.view for face, _ in loaded if face is not None], cache)
 
-    ahead, before, last = load(missing[0]), 0, []
-    for number, following in zip(missing, [*missing[1:], None], strict=True):
-        loaded = [future.result() for future in ahead]
-        heads = mask_cache.find_heads([face.view for face, _ in loaded if face is not None], cache)
-        blurring = blur(last, beside if heads.views else pool)
-        ahead = load(following) if following is not None else []
-        found = iter(mask_cache.find_faces(heads, cache, landmarker))
-        if last:
-            yield _collected(before, blurring)
-        before = number
-        last = [(face, facts, next(found) if face is not None else None) for face, facts in loaded]
-    yield _collected(before, blur(last, pool))
+    coming = [load(number) for number in missing[:2]]
+    heads, behind = segmenter.submit(find_heads, coming.pop(0)), None
+    for number, after in itertools.zip_longest(missing, missing[2:]):
+        loaded, found = heads.result()
+        if coming:
+            heads = segmenter.submit(find_heads, coming.pop(0))
+        if after is not None:
+            coming.append(load(after))
+        masks = iter(mask_cache.find_faces(found, cache, landmarker))
+        jobs = [
+            pool.submit(_blur, *one, next(masks) if one[0] is not None else None, profile) for one in loaded
+        ]
+        if behind:
+            yield _collected(*behind)
+        behind = number, jobs
+    yield _collected(*behind)
 
 
 def _collected(number: int, jobs: list[Future]) -> tuple[int, list, list[dict]]:

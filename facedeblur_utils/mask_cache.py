@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sqlite3
+import threading
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,11 +40,11 @@ def model_hash() -> str:
 class MaskCache:
     """A small database of masks; one transaction per batch, so that a killed run leaves whole batches.
 
-    Used by one thread at a time; several processes may use the same file.
+    Several threads and several processes may use it at once.
     """
 
     def __init__(self, path: Path, model: str):
-        self.path, self.model = path, model
+        self.path, self.model, self._turn = path, model, threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self.database = sqlite3.connect(path, timeout=60, check_same_thread=False)
@@ -58,9 +59,11 @@ class MaskCache:
     def get(self, image_hash: str) -> Segmentation | None:
         """The masks of an image (SHA-256 of its pixels), or None."""
         try:
-            row = self.database.execute(
-                "SELECT side, faces, bits FROM masks WHERE image = ? AND model = ?", (image_hash, self.model)
-            ).fetchone()
+            with self._turn:
+                row = self.database.execute(
+                    "SELECT side, faces, bits FROM masks WHERE image = ? AND model = ?",
+                    (image_hash, self.model),
+                ).fetchone()
         except sqlite3.Error as error:
             raise self._broken(error) from None
         if row is None:
@@ -77,7 +80,7 @@ class MaskCache:
             for image, s in found.items()
         ]
         try:
-            with self.database:
+            with self._turn, self.database:
                 self.database.executemany("INSERT OR REPLACE INTO masks VALUES (?, ?, ?, ?, ?)", rows)
         except sqlite3.Error as error:
             raise self._broken(error) from None
@@ -108,7 +111,7 @@ class Heads:
 
 
 def find_heads(views: np.ndarray, cache: MaskCache | None) -> Heads:
-    """The first half of `segment`, which takes all cores (or the GPU)."""
+    """The first half of `segment`: torch's threads, or the GPU, at work."""
     hashes = [hashlib.sha256(view).hexdigest() for view in views]
     known = {h: s for h in hashes if cache and (s := cache.get(h)) is not None}
     new = {h: view for h, view in zip(hashes, views, strict=True) if h not in known}
@@ -117,7 +120,7 @@ def find_heads(views: np.ndarray, cache: MaskCache | None) -> Heads:
 
 
 def find_faces(half: Heads, cache: MaskCache | None, landmarker) -> list[Segmentation]:
-    """The second half of `segment`, which takes one core."""
+    """The second half of `segment`, which takes one core of the CPU."""
     found = {}
     for image, view in half.views.items():
         faces, shape = landmarker.faces(view), view.shape[:2]
