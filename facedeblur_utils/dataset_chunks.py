@@ -33,8 +33,8 @@ QUALITY = ["remark", "file", "width", "height", "faces", "face_coverage", "head_
 def fill(profile: Profile, source: Source, split: pd.DataFrame, work: Path, workers: int) -> list[dict]:
     """Store all images of `source` in the arrays below `work`; returns the chunks' records.
 
-    Rows are ordered by part of the split, then by id. A record holds the facts of its images and a hash of
-    each array's rows; it is written when the rows are, so a killed build repeats at most the chunks under
+    Rows are ordered by part of the split, then by id. A record holds the facts of its images and the hashes
+    of each array's rows; it is written when the rows are, so a killed build repeats at most the chunks under
     way. Raises StudyError for a disk that is too small.
     """
     part = {name: position for position, name in enumerate(faces.SPLITS)}
@@ -166,7 +166,7 @@ def _store(
         empty = np.zeros(array.shape[1:], array.dtype)
         block = np.stack([rows.get(name, empty) for rows in pictures])
         array.write(start, block)
-        hashes[name] = hashlib.sha256(block).hexdigest()
+        hashes[name] = "".join(hashlib.sha256(row).hexdigest() for row in block)
     for offset, facts in enumerate(images):
         facts["row"] = start + offset
     try:

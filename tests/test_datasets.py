@@ -115,10 +115,12 @@ def test_image_without_face_leaves_all_four_and_is_listed(folder, tmp_path):
     assert quality.loc["000007", "status"] == "left out" and quality.loc["000001", "reason"] == ""
 
 
-def test_same_bytes_with_any_number_of_workers(folder, tmp_path):
-    one = contents(built(folder, tmp_path / "one", workers=1).data)
-    assert one == contents(built(folder, tmp_path / "four", workers=4).data)
-    assert one != contents(built(folder, tmp_path / "seed", seed=5).data)
+def test_same_bytes_with_any_number_of_workers_and_size_of_chunks(folder, tmp_path, monkeypatch):
+    one, four = (built(folder, tmp_path / str(n), workers=n) for n in (1, 4))
+    monkeypatch.setattr(dataset_chunks, "CHUNK", 7)
+    other = built(folder, tmp_path / "chunks", workers=2)
+    assert contents(one.data) == contents(four.data) == contents(other.data)
+    assert contents(one.data) != contents(built(folder, tmp_path / "seed", seed=5).data)
 
 
 def test_second_build_does_nothing_and_a_changed_setting_builds_again(folder, tmp_path, monkeypatch):
