@@ -72,7 +72,7 @@ class Pairs:
 
 VARIANTS = [
     Variant("none: as in the study"),
-    Variant("pixel term of the loss alone", without=("perceptual", "adversarial", "ssim")),
+    Variant("pixel term of the loss alone", without=("adversarial", "ssim")),
     Variant("output is added to the input", adds=True),
     Variant(
         "output is added to the input, pixel term alone",

@@ -46,16 +46,16 @@ def tolerances(by_seed: pd.DataFrame) -> pd.Series:
     another processor differs by rounding that training amplifies, at most as far as another seed does.
     A single column has no spread: trained networks then get the fixed ONE_SEED.
     """
-    kind = by_seed.index.get_level_values("model").str[0]
-    groups = [kind, *(by_seed.index.get_level_values(key) for key in KEYS[1:])]
-    variance = by_seed.where(np.isfinite(by_seed)).var(axis=1, ddof=1)  # equal images have infinite PSNR
-    spread = variance.groupby(groups).transform("mean") ** 0.5
     floor = by_seed.index.get_level_values("metric").map(lambda name: FLOOR.get(name, OTHER_FLOOR))
     floor = pd.Series(floor, by_seed.index)
     if by_seed.shape[1] == 1:
         fixed = by_seed.index.get_level_values("metric").map(lambda name: ONE_SEED.get(name, OTHER_ONE_SEED))
         untrained = by_seed.index.get_level_values("model").isin(UNTRAINED)
         return floor.where(untrained, pd.Series(fixed, by_seed.index))
+    kind = by_seed.index.get_level_values("model").str[0]
+    groups = [kind, *(by_seed.index.get_level_values(key) for key in KEYS[1:])]
+    variance = by_seed.where(np.isfinite(by_seed)).var(axis=1, ddof=1)  # equal images have infinite PSNR
+    spread = variance.groupby(groups).transform("mean") ** 0.5
     return (SIGMAS * spread).fillna(floor).clip(lower=floor)
 
 
