@@ -1,5 +1,6 @@
 """Figures 5.1 to 5.18: blurred, deblurred and sharp faces in one layout, the same faces everywhere."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -93,7 +94,7 @@ class Gallery:
     def __init__(self, profile: Profile, paths: RunPaths):
         self._loaders = dict(evaluation.scored_models(profile, paths))
         self._restorers = {}
-        self._paths = paths
+        self.paths = paths
         self._pairs = {}
         table = evaluation.read_scores(paths)
         whole = table[(table["region"] == "whole") & table["metric"].isin(["psnr", "ssim"])]
@@ -102,7 +103,7 @@ class Gallery:
     def pairs(self, dataset: str) -> "datasets.FacePairs":
         """The test part of a dataset."""
         if dataset not in self._pairs:
-            self._pairs[dataset] = datasets.open_pairs(self._paths, dataset, "test")
+            self._pairs[dataset] = datasets.open_pairs(self.paths, dataset, "test")
         return self._pairs[dataset]
 
     def shots(self, model: str, dataset: str, indices: np.ndarray) -> list[Shot]:
@@ -126,6 +127,14 @@ class Gallery:
             images = blurred[row], restored[row], sharp[row]
             shots.append(Shot(model, dataset, image_id, *images, pairs.kernel(index), local, values))
         return shots
+
+
+def save_panels(names: Iterable[str], gallery: Gallery) -> None:
+    """Draw, save and show the figures called `names`."""
+    for name in names:
+        figure, caption, data = draw_panel(name, gallery)
+        figures.save_figure(figure, name, caption, gallery.paths, data=data)
+        plt.show()
 
 
 def draw_panel(name: str, gallery: Gallery) -> tuple[Figure, str, pd.DataFrame]:

@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 
 from facedeblur_utils.experiments import DATASETS
+from facedeblur_utils.paths import RunPaths
+from facedeblur_utils.tables import export_table
 
 TABLE_5_1 = {"Autoencoder": (26.2243, 0.7491, 25.3114, 0.7225), "GAN": (23.0206, 0.8117, 24.2852, 0.8635)}
 TABLE_5_2 = {"Autoencoder": (26.2784, 0.7513, 29.3614, 0.8834), "GAN": (27.1409, 0.8860, 28.5285, 0.9396)}
@@ -57,6 +59,14 @@ def beside_thesis(name: str, ours: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame.from_dict(lines, orient="index")
     table.index.names = ["Model", "Test set"]
     return table
+
+
+def export_beside(what: str, name: str, ours: pd.DataFrame, paths: RunPaths, **layout) -> pd.DataFrame:
+    """Export `beside_thesis` as `<name>_vs_thesis`, captioned `what`, and return it."""
+    beside = beside_thesis(name, ours)
+    caption = f"{what}: ours ({paths.profile}) and the thesis's"
+    export_table(beside, f"{name}_vs_thesis", caption, paths, **layout)
+    return beside
 
 
 def datasets_beside_thesis() -> pd.DataFrame:
