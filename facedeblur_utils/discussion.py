@@ -93,7 +93,7 @@ def on_thesis(beside: pd.DataFrame, facts: dict[str, dict], profile: Profile, tr
         f"{difference.max():+.2f}). Profile {profile.name} trains on {train_images} faces of "
         f"{profile.image_size} pixels for {profile.epochs} epochs, about {steps} steps; the thesis took "
         f"about 68 000 on CelebA-HQ. It states neither image size nor blur lengths, on which PSNR "
-        f"depends as much. The perceptual loss here used {' and '.join(weights)} VGG19 weights."
+        f"depends as much. VGG19 weights of the perceptual term here: {' and '.join(weights)}."
     )
 
 

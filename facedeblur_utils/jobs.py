@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from facedeblur_utils import checkpoints, mixed, precision, vgg
+from facedeblur_utils import checkpoints, losses, mixed, precision, vgg
 from facedeblur_utils.batches import Batch, Batches
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.experiments import Run
@@ -75,8 +75,9 @@ class Job:
         """VGG19's features of the batch's sharp images where they are kept, else None."""
         if dataset not in self.features:
             few = self.run.epochs <= 2  # no more often than once as it is and once mirrored
+            kept = self.perceptual and not few
             self.features = {
-                dataset: None if few else vgg.features_of_targets(self.perceptual, self.batches(dataset))
+                dataset: vgg.features_of_targets(self.perceptual, self.batches(dataset)) if kept else None
             }
         table = self.features[dataset]
         return None if table is None else table[batch.flips.long(), batch.indices].permute(0, 3, 1, 2)
@@ -163,7 +164,7 @@ def open_job(run: Run, profile: Profile, paths: RunPaths, seed: int = 1) -> Job 
 
     kind, why = precision.choose(profile.precision)
     accelerator = precision.engine(kind)
-    perceptual = _perceptual(run, folder, accelerator, kind)
+    perceptual = _perceptual(run, profile, folder, accelerator, kind)
     check = mixed.validation_pairs(paths, names)
     nets, optimizers = seeded_nets(run, profile, number)
     _share_batch_norm(run.name, nets, accelerator)
@@ -173,7 +174,7 @@ def open_job(run: Run, profile: Profile, paths: RunPaths, seed: int = 1) -> Job 
         "precision_reason": why,
         "device": str(accelerator.device),
         "processes": accelerator.num_processes,
-        "vgg": perceptual.kind if perceptual else None,
+        **_loss_facts(run, perceptual),
     }
     job = Job(
         run=run,
@@ -271,24 +272,42 @@ def _take_over(job: Job, paths: RunPaths, seed: int) -> None:
     job.restore(state)
 
 
-def _perceptual(run: Run, folder: Path, accelerator, kind: str) -> vgg.Features | None:
-    """VGG19 for Eq. 4, with the same weights as the other autoencoders of this profile."""
+def _loss_facts(run: Run, perceptual: vgg.Features | None) -> dict:
+    """What the run's loss consists of: weights by term, and which VGG19 its perceptual term has."""
+    weights = losses.WEIGHTS[run.network]
+    if run.network != "autoencoder":
+        return {"loss_weights": weights, "vgg": None}
+    if perceptual is None:
+        weights = {name: weight for name, weight in weights.items() if name != "perceptual"}
+    return {"loss_weights": weights, "vgg": perceptual.kind if perceptual else vgg.LEFT_OUT}
+
+
+def _perceptual(run: Run, profile: Profile, folder: Path, accelerator, kind: str) -> vgg.Features | None:
+    """VGG19 for Eq. 4, as in the other autoencoders of this profile; None where the loss has no such term."""
     if run.network != "autoencoder":
         return None
     used = {
         json.loads(path.read_text(encoding="utf-8")).get("vgg")
         for path in folder.parent.glob(f"A*/{checkpoints.CONFIG}")
     }
-    if vgg.RANDOM in used:
-        weights = vgg.RANDOM
+    others = next((weights for weights in (vgg.LEFT_OUT, vgg.RANDOM) if weights in used), None)
+    if others:
+        weights = others
         line = (
-            "VGG19 WITHOUT ImageNet weights, as in the other autoencoders here (random, seed "
-            f"{vgg.RANDOM_SEED}); delete {folder.parent} to train all of them anew"
+            f"VGG19 WITHOUT ImageNet weights, as in the other autoencoders here ({others}); delete "
+            f"{folder.parent} to train all of them anew"
         )
     else:
         weights, line = vgg.available_kind()
         if vgg.IMAGENET in used and weights != vgg.IMAGENET:
             raise StudyError(f"the other autoencoders here have ImageNet weights in their loss; now: {line}")
+        if weights == vgg.RANDOM and profile.autoencoder_vgg == "imagenet":
+            weights = vgg.LEFT_OUT
+            line += ". The profile wants no random one (autoencoder_vgg: imagenet): mse is the whole loss"
+        elif weights == vgg.RANDOM:
+            line += f". A random VGG19 (seed {vgg.RANDOM_SEED}) stands in for it"
     accelerator.print(line)
+    if weights == vgg.LEFT_OUT:
+        return None
     dtype = precision.DTYPES[kind]
     return vgg.Features(weights, dtype).to(accelerator.device)

@@ -17,15 +17,18 @@ WEIGHTS = {"autoencoder": AUTOENCODER_WEIGHTS, "gan": GENERATOR_WEIGHTS, "restor
 
 
 def weighted_sum(terms: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
-    """The loss from its terms; both must name the same ones."""
+    """The loss from its terms, each of which must have a weight."""
     return sum(weights[name] * term for name, term in terms.items())
 
 
 def autoencoder_terms(output: Tensor, target: Tensor, vgg, target_features: Tensor | None = None) -> dict:
     """Eq. 4: `mse` of the pixels and `perceptual`, the MSE of VGG19's conv4_2 features.
 
-    `vgg` is a `vgg.Features`; `target_features` are its features of `target` where they are known already.
+    `vgg` is a `vgg.Features`, or None for `mse` alone; `target_features` are its features of `target` where
+    they are known already.
     """
+    if vgg is None:
+        return {"mse": F.mse_loss(output, target)}
     if target_features is None:
         with torch.no_grad():
             target_features = vgg(target)

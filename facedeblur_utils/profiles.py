@@ -39,6 +39,7 @@ class Profile:
     blur_gamma: float = 1.0  # 2.2 blurs light instead of stored values; the thesis blurs values
     noise: float = 0.0  # standard deviation in [0, 1]; Table 2.8 has 0.01 to 0.05
     composite: str = "paste"  # how the blurred face is laid over the sharp image
+    autoencoder_vgg: str = "auto"  # for Eq. 4: ImageNet weights, else random (auto) or left out (imagenet)
     restorer_width: int = 16
     restorer_epochs: int = 25
     restorer_crop: int = 0  # pixels: train on random squares of this side but in the last epochs; 0: never
@@ -69,6 +70,7 @@ class Profile:
 CHOICES = {
     "composite": ("paste", "matte"),
     "gan_norm": ("none", "batch", "instance"),
+    "autoencoder_vgg": ("auto", "imagenet"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
 }
 AT_LEAST = {

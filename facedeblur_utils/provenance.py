@@ -5,6 +5,11 @@ import json
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import Profile
 
+VGG_NOTES = {
+    "random": "The VGG19 of the autoencoders' loss has random weights",
+    "left out": "The autoencoders' loss is its mean squared error alone, without the VGG19 term",
+}
+
 
 def trained_with(paths: RunPaths) -> dict[str, dict]:
     """Per training run: precision, device, weights of the VGG loss, as its config.json tells."""
@@ -48,11 +53,9 @@ def notes(profile: Profile, paths: RunPaths, missing: list[str]) -> list[str]:
             " are not results of the study."
         )
     trained, data = trained_with(paths), data_made_with(paths)
-    if any(facts.get("vgg") == "random" for facts in trained.values()):
-        found.append(
-            "The VGG19 of the autoencoders' loss has random weights, because the ImageNet weights could not"
-            " be reached."
-        )
+    for kind, what in VGG_NOTES.items():
+        if any(facts.get("vgg") == kind for facts in trained.values()):
+            found.append(f"{what}, because the ImageNet weights could not be reached.")
     if data.get("head_segmenter", "").startswith("own"):
         found.append(
             f"Heads were found by the project's {data['head_segmenter']}, because torchvision's COCO weights"

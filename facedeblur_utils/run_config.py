@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from facedeblur_utils import checkpoints, losses, models, precision
+from facedeblur_utils import checkpoints, models, precision
 from facedeblur_utils.experiments import Run
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.restorer import Restorer
@@ -58,6 +58,7 @@ def identity_of(run: Run, profile: Profile, seed: int, pairs: dict) -> dict:
         "norm": profile.gan_norm if run.network == "gan" else "none",
         "learning_rate": rate_of(run, profile),
         **({"crop": profile.restorer_crop} if run.network == "restorer" else {}),
+        **({"vgg_wanted": profile.autoencoder_vgg} if run.network == "autoencoder" else {}),
         "precision_wanted": profile.precision,
         "seed": seed,
         "datasets": {name: p.fingerprint for name, p in pairs.items()},
@@ -70,7 +71,6 @@ def facts_of(run: Run, profile: Profile, nets: dict, optimizers: dict) -> dict:
     return {
         "profile": profile.name,
         "epochs": run.epochs,
-        "loss_weights": losses.WEIGHTS[run.network],
         "optimizer": _optimizer_text(next(iter(optimizers.values()))),
         "parameters": {name: models.count_parameters(net) for name, net in nets.items()},
         "multiply_adds": {name: models.multiply_adds(net, size) for name, net in nets.items()},

@@ -23,7 +23,7 @@ TRIMMED = f"vgg19_features{LAYERS}_{HASH_PREFIX}.safetensors"
 CONNECT_SECONDS = 5  # a machine without network must not wait long
 RANDOM_SEED = 19
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # as torchvision's ImageNet networks expect
-IMAGENET, RANDOM = "ImageNet", "random"
+IMAGENET, RANDOM, LEFT_OUT = "ImageNet", "random", "left out"
 TARGET_BYTES = 1 << 30  # budget for keeping the features of all targets
 TARGET_BATCH = 16
 
@@ -92,8 +92,8 @@ def available_kind() -> tuple[str, str]:
     except (OSError, http.client.HTTPException) as error:
         tried.append(f"{URL} is not reachable ({getattr(error, 'reason', error)})")
     return RANDOM, (
-        f"VGG19 WITHOUT ImageNet weights: {'; '.join(tried)}. A random VGG19 (seed {RANDOM_SEED}) stands in "
-        f"for it; to have the thesis's loss, put {name} into a folder named by FACEDEBLUR_ASSETS"
+        f"VGG19 WITHOUT ImageNet weights: {'; '.join(tried)}; to have the thesis's loss, put {name} into a "
+        "folder named by FACEDEBLUR_ASSETS"
     )
 
 
