@@ -76,6 +76,7 @@ def carry_out(asked: argparse.Namespace, console: Console) -> int:
         manifest.describe(plan.profile)
         result = run_plan(plan, manifest, console, asked.dask)
         manifest.complete()
+        housekeeping.keep_scores(plan.paths)
         report.write_report(plan.chain, plan.profile, plan.paths, manifest)
         if result.exit_code:
             return result.exit_code

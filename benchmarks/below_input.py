@@ -1,7 +1,7 @@
 """Why do the thesis's networks stay below their blurred input? `python benchmarks/below_input.py`
 
-Trains both networks on SFB2 (999 faces at 64 px, a few epochs) as in the study and with one thing changed
-at a time, and scores them on SFB2's test faces as gain over the blurred input. It writes its rows beside
+Trains both networks on SFB2 (profile `sample`, a few epochs) as they are and with one thing changed at a
+time, and scores them on SFB2's test faces as gain over the blurred input. It writes its rows beside
 itself into `below_input.csv` as they come and goes on from there: delete the file to start anew. Only the
 first row of the autoencoder has the perceptual term, which is most of its time and, with the random VGG19,
 less than a thousandth of its loss.
@@ -36,6 +36,7 @@ class Variant:
     change: str
     epochs: int = 5
     rate: float = 1.0  # times the thesis's
+    filters: float = 1.0  # times the profile's
     every: int = 1  # take every n-th training face
     without: tuple[str, ...] = ()  # terms of the loss
     adds: bool = False  # the network's output is added to its input
@@ -71,7 +72,7 @@ class Pairs:
 
 
 VARIANTS = [
-    Variant("none: as in the study"),
+    Variant("nothing"),
     Variant("pixel term of the loss alone", without=("adversarial", "ssim")),
     Variant("output is added to the input", adds=True),
     Variant(
@@ -82,6 +83,8 @@ VARIANTS = [
     ),
     Variant("three times the learning rate", rate=3),
     Variant("a third of the learning rate", rate=1 / 3),
+    Variant("half of the filters", filters=0.5, networks=("gan",)),
+    Variant("twice the filters", filters=2, networks=("gan",)),
     Variant("half of the faces, as many steps", epochs=10, every=2),
     Variant("four times the epochs", epochs=20),
     Variant("sharp faces in and out", sharp=True),
@@ -94,6 +97,7 @@ def trained(network: str, variant: Variant, paths, profile) -> tuple[nn.Module, 
         profile,
         autoencoder_rate=profile.autoencoder_rate * variant.rate,
         gan_rate=profile.gan_rate * variant.rate,
+        gan_width=int(profile.gan_width * variant.filters),
     )
     run = Run(f"{network} on SFB2", network, (("SFB2", variant.epochs),), (variant.epochs,))
     nets, optimizers = seeded_nets(run, profile, profile.seed)

@@ -19,7 +19,6 @@ from facedeblur_utils.task_scores import TaskScores
 SHARP = "sharp"  # the test faces without any blur, as a data set of their own
 BUDGET = ("ASFB2", "GSFB2", "NSFB2")  # one network of each kind, trained on the same data
 LABELS = {"autoencoder": "Autoencoder", "gan": "GAN", "restorer": "Restorer"}
-SCORES_FILE = "restorer_scores.csv"
 
 
 class SharpPairs:
@@ -89,7 +88,7 @@ def compare(run_names: list[str], paths: RunPaths) -> pd.DataFrame:
             print(f"{name} has not been trained in this profile and is left out of the comparison")
     scores = score_networks(networks, paths)
     scores["value"] = scores["value"].astype(float).round(evaluation.DECIMALS)
-    write_text(paths.results / SCORES_FILE, scores.to_csv(index=False, lineterminator="\n"))
+    write_text(paths.restorer_scores, scores.to_csv(index=False, lineterminator="\n"))
     return scores
 
 

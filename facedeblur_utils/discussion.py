@@ -1,13 +1,24 @@
-"""The sentences that end notebooks 05 and 06, each written from the numbers of the run."""
+"""The sentences that end notebooks 05 to 07, each written from the numbers of the run."""
 
 import pandas as pd
 
 from facedeblur_utils import thesis_results
 from facedeblur_utils.metric_audit import STUDY
-from facedeblur_utils.profiles import Profile
+from facedeblur_utils.paths import BELOW_INPUT, RunPaths
+from facedeblur_utils.profiles import SHORTENED, Profile
 from facedeblur_utils.result_tables import INPUT_LABEL, MODELS
+from facedeblur_utils.tables import write_text
 
 PEAK = "PSNR, data in [-1, 1] with peak 1"
+
+
+def write(number: str, sentences: list[str], paths: RunPaths) -> str:
+    """Keep a notebook's paragraphs (Markdown) beside the figures, for the report; returns them as one."""
+    if paths.profile in SHORTENED:
+        sentences = [*sentences, f"*Shortened run (profile {paths.profile}): not a result of the study.*"]
+    text = "\n\n".join(sentences)
+    write_text(paths.discussion(number), text + "\n")
+    return text
 
 
 def on_restoring(gains: pd.DataFrame) -> str:
@@ -15,11 +26,35 @@ def on_restoring(gains: pd.DataFrame) -> str:
     own = pd.Series({model: gains.loc[model, (model[1:], "PSNR")] for model in MODELS})
     better = own[own > 0]
     known = gains.loc["RichardsonLucy", ("SFB2", "PSNR")]
+    answer = "Most stay below their own blurred input" if 2 * len(better) < len(own) else "Most do"
     return (
-        f"**Do the networks deblur?** {len(better)} of {len(own)} models raise PSNR over their blurred input "
-        f"on their own test set ({', '.join(better.index) or 'none'}). The largest gain is "
+        f"**Do the networks deblur?** {answer}: {len(better)} of {len(own)} models raise PSNR over it on "
+        f"their own test set ({', '.join(better.index) or 'none'}). The largest gain is "
         f"{own.max():+.2f} dB ({own.idxmax()}), the smallest {own.min():+.2f} dB ({own.idxmin()}). "
         f"Richardson–Lucy, which knows the kernel, changes PSNR on SFB2 by {known:+.2f} dB."
+    )
+
+
+def on_causes() -> str:
+    """Why the networks stay below their input, from the short experiments of `benchmarks/below_input.py`."""
+    rows = pd.read_csv(BELOW_INPUT).set_index(["change", "network"])
+    gain, psnr = rows["gain in PSNR"].unstack(), rows["PSNR"].unstack()
+
+    def both(values: pd.Series, sign: str = "+") -> str:
+        return f"{values['autoencoder']:{sign}.2f} and {values['gan']:{sign}.2f} dB"
+
+    rates = gain.loc[["three times the learning rate", "a third of the learning rate"]].max()
+    return (
+        "**Why.** Neither network has a path at full resolution: it draws the face anew from smaller maps. "
+        f"Short experiments at 64 pixels, {rows['epochs'].min()} epochs and one seed "
+        "(`benchmarks/below_input.py`) change one thing at a time. Gains on SFB2, autoencoder and GAN: with "
+        f"nothing changed {both(gain.loc['nothing'])}; with the output added to the input "
+        f"{both(gain.loc['output is added to the input'])}; at the better of two other learning rates "
+        f"{both(rates)}; with half of the faces {both(gain.loc['half of the faces, as many steps'])}. "
+        "Given sharp faces and trained to return them, they reach "
+        f"{both(psnr.loc['sharp faces in and out'], '')}. "
+        "So the missing path matters most of what was tried; it is one cause found, not a proof that there "
+        "is no other. Notebook 07 shows a small network that has this path, on the same data."
     )
 
 

@@ -1,5 +1,6 @@
 """What a profile needs and uses on disk, and removing it."""
 
+import gzip
 import shutil
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from facedeblur_utils.experiments import training_runs
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.provenance import data_made_with
+from facedeblur_utils.tables import write_bytes
 
 FACES = {"sample": 999, "celeba-hq": 24_183}  # images of the known sources
 EXPORTS = 200e6  # bytes of figures, tables and executed notebooks, measured on the sample profile, rounded up
@@ -37,6 +39,13 @@ def uses(paths: RunPaths) -> dict[str, float]:
     total = size(paths.run) + size(paths.figures)
     known = {"data": size(paths.data), "checkpoints": size(paths.checkpoints), "exports": exports}
     return known | {"other": total - sum(known.values())}
+
+
+def keep_scores(paths: RunPaths) -> None:
+    """Lay the scores of every image beside the figures and tables that are made of them, compressed."""
+    for path in (paths.scores, paths.restorer_scores):
+        if path.is_file():
+            write_bytes(paths.figures / f"{path.name}.gz", gzip.compress(path.read_bytes(), mtime=0))
 
 
 def size(folder: Path) -> float:

@@ -56,6 +56,11 @@ class Manifest:
         self.facts |= {"data": data_made_with(self.paths), "trained": trained_with(self.paths)}
         self.save()
 
+    def publish(self, file: Path) -> None:
+        """Write what readers can use, without what only the next run on this machine needs."""
+        facts = {key: value for key, value in self.facts.items() if key not in ("large_files", "started")}
+        write_text(file, json.dumps(facts, indent=1, sort_keys=True) + "\n")
+
     def label(self, path: Path) -> str:
         """A file's name in the manifest, which doesn't change when the whole folder is moved."""
         for base in (self.paths.base, ROOT):

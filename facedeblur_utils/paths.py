@@ -13,6 +13,7 @@ ROOT = PACKAGE.parent
 PROFILES = ROOT / "profiles"
 NOTEBOOKS = ROOT / "notebooks"
 EXPECTED = ROOT / "expected"
+BELOW_INPUT = ROOT / "benchmarks" / "below_input.csv"  # short experiments, read by the discussion
 WEIGHTS = PACKAGE / "weights"
 
 
@@ -49,6 +50,11 @@ class RunPaths:
         return self.results / "scores.csv"
 
     @property
+    def restorer_scores(self) -> Path:
+        """The same for notebook 07's restorers."""
+        return self.results / "restorer_scores.csv"
+
+    @property
     def captions(self) -> Path:
         """One JSON per exported table or figure: caption and provenance, read by the report."""
         return self.results / "captions"
@@ -72,6 +78,10 @@ class RunPaths:
     @property
     def figures(self) -> Path:
         return self.base / "figures" / self.profile
+
+    def discussion(self, number: str) -> Path:
+        """What notebook `number` concludes from its numbers, as Markdown."""
+        return self.figures / f"discussion_{number}.md"
 
     @property
     def tables(self) -> Path:

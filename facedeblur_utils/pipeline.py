@@ -7,7 +7,7 @@ from pathlib import Path
 
 from facedeblur_utils.errors import UsageError
 from facedeblur_utils.experiments import DATASETS, Run, restorer_runs, training_runs
-from facedeblur_utils.paths import NOTEBOOKS, PACKAGE, WEIGHTS, RunPaths
+from facedeblur_utils.paths import BELOW_INPUT, NOTEBOOKS, PACKAGE, WEIGHTS, RunPaths
 from facedeblur_utils.profiles import Profile
 
 TABLES = {
@@ -138,8 +138,10 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
         )
         chain.append(stage)
     results = (*data, facts, *(path for files in trained.values() for path in files if path.suffix != ".pt"))
-    chain.append(declare.stage("05_evaluation", results, outputs=[paths.scores]))
-    chain.append(declare.stage("06_epoch_ablation", (*results, paths.scores)))
+    evaluation = {"inputs": (*results, BELOW_INPUT), "outputs": [paths.scores, paths.discussion("05")]}
+    ablation = {"inputs": (*results, paths.scores), "outputs": [paths.discussion("06")]}
+    chain.append(declare.stage("05_evaluation", **evaluation))
+    chain.append(declare.stage("06_epoch_ablation", **ablation))
     chain.append(restorer_stage(declare, (*results, paths.scores), data))
     shown = [paths.checkpoints / name / "last.safetensors" for name in ("ASFB2", "GSFB2", "NSFB2", "NMIX")]
     made = [paths.results / f"deblurred.{kind}" for kind in ("png", "html")]
@@ -156,7 +158,10 @@ def restorer_stage(declare: Declaration, results: tuple[Path, ...], data: tuple[
     return declare.stage(
         "07_modern_restorer",
         results,  # through these it depends on the keys that it ignores
-        outputs=[paths.tables / f"{name}.csv" for name in ("table_x_restorer", "table_x_equal_budget")],
+        outputs=[
+            *(paths.tables / f"{name}.csv" for name in ("table_x_restorer", "table_x_equal_budget")),
+            paths.discussion("07"),
+        ],
         kept=tuple(trained),
         settings={"runs": [asdict(run) for run in runs.values()]},
         ignores=keys_of_others("restorer"),

@@ -22,6 +22,8 @@ def record(plan: scheduler.Plan, console: Console) -> int:
             return result.exit_code
         by_seed = scores_by_seed(evaluation.read_scores(plan.paths))
         file = verify.write_expected(by_seed, plan.profile, plan.paths)
+        manifest.complete()
+        manifest.publish(file.with_name(f"{file.stem}_manifest.json"))
     seeds = by_seed.shape[1]
     how = f"{seeds} training seeds" if seeds > 1 else "one training seed, with tolerances set, not measured"
     said = f"Wrote {file}: {len(by_seed)} values from {how}."

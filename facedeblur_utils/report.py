@@ -60,6 +60,7 @@ def write_report(chain: list[Stage], profile: Profile, paths: RunPaths, manifest
         if warnings
         else "",
         _contents(shown),
+        _discussion(paths),
     ]
     for key, heading in SECTIONS:
         body.append(f'<section id="{key}"><h2>{heading}</h2>')
@@ -112,8 +113,31 @@ def _contents(shown: dict) -> str:
     for key, heading in SECTIONS:
         links = " ".join(f'<a href="#{name}">{label(name)}</a>' for name, _ in shown[key])
         parts.append(f'<p><a class="head" href="#{key}">{heading}</a> {links}</p>')
+    parts.append('<p><a class="head" href="#discussion">What it shows</a></p>')
     parts.append('<p><a class="head" href="#runs">How it was made</a></p></nav>')
     return "\n".join(parts)
+
+
+def _discussion(paths: RunPaths) -> str:
+    """What the notebooks conclude, in their order."""
+    texts = [path.read_text(encoding="utf-8") for path in sorted(paths.figures.glob("discussion_*.md"))]
+    said = "\n".join(map(markdown_text, texts)) or "<p>Nothing yet: notebooks 05 to 07 conclude.</p>"
+    return f'<section id="discussion"><h2>What it shows</h2>{said}</section>'
+
+
+def markdown_text(text: str) -> str:
+    """Paragraphs and lists of `- ` lines as HTML, with `**bold**`, `*stress*` and `code`."""
+    blocks = []
+    for block in text.strip().split("\n\n"):
+        block = html.escape(block)
+        for mark, tag in ((r"\*\*", "strong"), (r"\*", "em"), ("`", "code")):
+            block = re.sub(f"{mark}(.+?){mark}", rf"<{tag}>\1</{tag}>", block)
+        if block.startswith("- "):
+            items = "".join(f"<li>{line.removeprefix('- ')}</li>" for line in block.splitlines())
+            blocks.append(f"<ul>{items}</ul>")
+        else:
+            blocks.append(f"<p>{block}</p>")
+    return "\n".join(blocks)
 
 
 def _exhibit(name: str, facts: dict, paths: RunPaths, manifest: Manifest) -> str:

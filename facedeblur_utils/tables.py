@@ -222,9 +222,14 @@ def _siunitx(column: pd.Series, decimals: int) -> str:
 
 def write_text(path: Path, text: str) -> Path:
     """Write beside and rename, so that no half-written file is ever seen."""
+    return write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> Path:
+    """Like `write_text`, of bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8", newline="\n")
+    partial.write_bytes(content)
     os.replace(partial, path)
     return path
 

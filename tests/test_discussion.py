@@ -6,6 +6,7 @@ import pytest
 from facedeblur_utils import discussion, thesis_results
 from facedeblur_utils.experiments import DATASETS
 from facedeblur_utils.metric_audit import STUDY
+from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.result_tables import INPUT_LABEL, MODELS
 
 COLUMNS = pd.MultiIndex.from_product([DATASETS, ["PSNR", "SSIM"]])
@@ -23,6 +24,29 @@ def test_only_own_test_sets_count_as_deblurring(gains):
     text = discussion.on_restoring(gains)
     assert "1 of 8 models" in text and "+2.50 dB (ASFB2)" in text and "9.00" not in text
     assert "SFB2 by -1.00 dB" in text
+
+
+def test_most_below_their_input_is_said_first(gains):
+    assert "Most stay below their own blurred input: 1 of 8" in discussion.on_restoring(gains)
+    for model in MODELS:
+        gains.loc[model, (model[1:], "PSNR")] = 0.5
+    assert "Most do: 8 of 8" in discussion.on_restoring(gains)
+
+
+def test_causes_are_those_of_the_experiments(tmp_path, monkeypatch):
+    rows = pd.read_csv(discussion.BELOW_INPUT)
+    chosen = (rows["network"] == "gan") & (rows["change"] == "output is added to the input")
+    rows.loc[chosen, "gain in PSNR"] = 7.77
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    monkeypatch.setattr(discussion, "BELOW_INPUT", tmp_path / "rows.csv")
+    assert "+7.77 dB" in discussion.on_causes()
+
+
+def test_what_is_said_is_kept_and_shortened_runs_are_marked(tmp_path):
+    study, sample = RunPaths("study", tmp_path), RunPaths("sample", tmp_path)
+    text = discussion.write("05", ["**One.** 1", "**Two.** 2"], study)
+    assert study.discussion("05").read_text() == text + "\n" == "**One.** 1\n\n**Two.** 2\n"
+    assert "not a result" in discussion.write("05", ["**One.** 1"], sample)
 
 
 def test_verdicts_are_counted():

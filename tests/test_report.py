@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from browser import PROGRAM, Browser
 
-from facedeblur_utils import pipeline
+from facedeblur_utils import discussion, pipeline
 from facedeblur_utils.execution import Outcome
 from facedeblur_utils.figures import save_figure
 from facedeblur_utils.manifest import Manifest
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import load_profile
-from facedeblur_utils.report import label, markdown_table, write_report
+from facedeblur_utils.report import label, markdown_table, markdown_text, write_report
 from facedeblur_utils.tables import export_table
 
 RUN = "05_evaluation-0123456789"
@@ -49,7 +49,22 @@ def page(tmp_path, monkeypatch):
     manifest.record(evaluation, RUN, found, 1e9, Outcome("05_evaluation", 61, 2**30, copy, paths.logs / "x"))
     paths.checkpoints.joinpath("ASFB1").mkdir(parents=True)
     (paths.checkpoints / "ASFB1" / "config.json").write_text(json.dumps({"vgg": "random"}))
+    discussion.write("06", ["**Longer.** No."], paths)
+    discussion.write("05", ["**Better.** Yes & no."], paths)
     return write_report(chain, profile, paths, manifest)
+
+
+def test_it_repeats_what_the_notebooks_conclude(page):
+    text = re.search(r'<section id="discussion">.*?</section>', page.read_text(), re.DOTALL)[0]
+    assert text.index("<p><strong>Better.</strong> Yes &amp; no.</p>") < text.index(
+        "<strong>Longer.</strong>"
+    )
+
+
+def test_markdown_of_the_conclusions():
+    assert markdown_text("a *b* `c`\n\n- **d**\n- e") == (
+        "<p>a <em>b</em> <code>c</code></p>\n<ul><li><strong>d</strong></li><li>e</li></ul>"
+    )
 
 
 def test_labels_and_order(page):

@@ -189,6 +189,21 @@ def test_loss_falls_and_history_has_every_term(profile, paths, monkeypatch):
     assert gan[["d_real", "d_fake"]].apply(lambda c: c.between(0, 1).all()).all()
 
 
+def test_without_imagenet_weights_a_profile_may_leave_the_perceptual_term_out(paths, capsys):
+    profile = load_profile("smoke", SMALL | {"autoencoder_vgg": "imagenet"})
+    runs = training_runs(profile)
+    history = training.train(runs["ASFB1"], profile, paths)
+    assert "perceptual" not in history and history["loss"].tolist() == history["mse"].tolist()
+    assert "mse is the whole loss" in capsys.readouterr().out
+    facts = training.run_facts(paths, "ASFB1")
+    assert (facts["vgg"], facts["loss_weights"]) == ("left out", {"mse": 1.0})
+    training.train(runs["ASB1SD"], profile, paths)
+    assert "as in the other autoencoders here (left out)" in capsys.readouterr().out
+    assert training.run_facts(paths, "ASB1SD")["vgg"] == "left out"
+    with pytest.raises(StudyError, match='vgg_wanted was "imagenet" and is now'):
+        training.train(runs["ASFB1"], load_profile("smoke", SMALL), paths)
+
+
 def test_several_seeds_are_several_runs(paths):
     profile = load_profile("smoke", SMALL | {"seeds": 2})
     history = training.train(training_runs(profile)["ASFB1"], profile, paths)

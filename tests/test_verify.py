@@ -1,5 +1,7 @@
 """Expected results: tolerances from seed variance, and what --verify says about right and wrong runs."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from facedeblur_utils import housekeeping, verify
 from facedeblur_utils.console import Console
 from facedeblur_utils.errors import StudyError, UsageError
+from facedeblur_utils.manifest import Manifest
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import load_profile
 
@@ -121,6 +124,25 @@ def test_cleaning_asks_and_spares_the_published_figures(tmp_path):
         assert "Deleted" in housekeeping.clean(paths, ask=lambda question: "yes")
         assert not paths.run.exists()
         assert paths.figures.exists() == (profile == "study")
+
+
+def test_scores_are_kept_beside_the_figures(tmp_path):
+    paths = RunPaths("smoke", tmp_path)
+    paths.results.mkdir(parents=True)
+    scores(1).to_csv(paths.scores, index=False)
+    housekeeping.keep_scores(paths)
+    kept = paths.figures / "scores.csv.gz"
+    assert pd.read_csv(kept).equals(pd.read_csv(paths.scores))
+    before = kept.read_bytes()
+    housekeeping.keep_scores(paths)
+    assert kept.read_bytes() == before
+
+
+def test_a_published_manifest_has_nothing_for_the_next_run_alone(tmp_path):
+    manifest = Manifest(RunPaths("smoke", tmp_path))
+    manifest.facts |= {"large_files": {"a": [1]}, "stages": {"05": {"seconds": 2}}}
+    manifest.publish(tmp_path / "smoke_manifest.json")
+    assert json.loads((tmp_path / "smoke_manifest.json").read_text()) == {"stages": {"05": {"seconds": 2}}}
 
 
 def test_infinite_scores_are_equal_to_infinite_ones(recorded):
