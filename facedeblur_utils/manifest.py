@@ -20,7 +20,7 @@ from facedeblur_utils.errors import StudyError
 from facedeblur_utils.paths import ROOT, RunPaths
 from facedeblur_utils.pipeline import Stage
 from facedeblur_utils.profiles import Profile
-from facedeblur_utils.provenance import data_made_with, trained_with
+from facedeblur_utils.provenance import data_made_with, trained_with, training_cost
 from facedeblur_utils.tables import write_text
 
 LARGE = 2**22  # bytes; larger files are read again only when size or time of change differ
@@ -53,7 +53,11 @@ class Manifest:
 
     def complete(self) -> None:
         """Note what shows after a run: the data's source, precision and weights that were really used."""
-        self.facts |= {"data": data_made_with(self.paths), "trained": trained_with(self.paths)}
+        self.facts |= {
+            "data": data_made_with(self.paths),
+            "trained": trained_with(self.paths),
+            "training_cost": training_cost(self.paths),
+        }
         self.save()
 
     def publish(self, file: Path) -> None:

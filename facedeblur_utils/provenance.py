@@ -1,5 +1,6 @@
 """What a reader of a run has to know first: what was shortened, replaced, left out or is missing."""
 
+import csv
 import json
 
 from facedeblur_utils.paths import RunPaths
@@ -21,6 +22,28 @@ def trained_with(paths: RunPaths) -> dict[str, dict]:
         facts = json.loads(file.read_text(encoding="utf-8"))
         found[file.parent.name] = {key: facts[key] for key in keys if key in facts}
     return found
+
+
+def training_cost(paths: RunPaths) -> list[dict]:
+    """Per training run, from its history: what it took in all, however often it was interrupted or shown."""
+    rows = []
+    for file in sorted(paths.checkpoints.glob("*/history.csv")):
+        if file.parent.name.endswith(".previous"):
+            continue
+        with file.open(encoding="utf-8", newline="") as opened:
+            epochs = list(csv.DictReader(opened))
+        seconds = sum(float(epoch["seconds"]) for epoch in epochs)
+        images = sum(float(epoch["seconds"]) * float(epoch["images_per_s"]) for epoch in epochs)
+        rows.append(
+            {
+                "run": file.parent.name,
+                "epochs": len(epochs),
+                "minutes": round(seconds / 60, 1),
+                "images/s": round(images / seconds, 1),
+                "memory (GB)": round(max(float(epoch["memory_mb"]) for epoch in epochs) / 1000, 2),
+            }
+        )
+    return rows
 
 
 def data_made_with(paths: RunPaths) -> dict:

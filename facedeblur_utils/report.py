@@ -16,7 +16,7 @@ from facedeblur_utils.paths import PACKAGE, RunPaths
 from facedeblur_utils.pipeline import FIGURES, TABLES, Stage
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.progress import duration
-from facedeblur_utils.provenance import notes
+from facedeblur_utils.provenance import notes, training_cost
 from facedeblur_utils.tables import write_text
 
 STYLE = PACKAGE / "report.css"
@@ -204,7 +204,7 @@ def markdown_table(text: str) -> str:
 
 def _runs(chain: list[Stage], paths: RunPaths, manifest: Manifest) -> str:
     """Each stage's last run: when, how long, from what, with links to the executed notebook."""
-    parts = ['<section id="runs"><h2>How it was made</h2>']
+    parts = ['<section id="runs"><h2>How it was made</h2>', _cost(paths)]
     for stage in chain:
         record = manifest.stages.get(stage.name)
         if record is None:
@@ -233,6 +233,16 @@ def _runs(chain: list[Stage], paths: RunPaths, manifest: Manifest) -> str:
         )
     parts.append("</section>")
     return "\n".join(parts)
+
+
+def _cost(paths: RunPaths) -> str:
+    """What each training took in all; a stage's own time below is that of its last run."""
+    rows = training_cost(paths)
+    if not rows:
+        return ""
+    lines = ["| " + " | ".join(rows[0]) + " |", "|:--" + "|--:" * (len(rows[0]) - 1) + "|"]
+    lines += ["| " + " | ".join(map(str, row.values())) + " |" for row in rows]
+    return "<p>Training, all sessions of a run together:</p>" + markdown_table("\n".join(lines))
 
 
 def _hash_list(items: dict) -> str:

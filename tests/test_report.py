@@ -49,6 +49,8 @@ def page(tmp_path, monkeypatch):
     manifest.record(evaluation, RUN, found, 1e9, Outcome("05_evaluation", 61, 2**30, copy, paths.logs / "x"))
     paths.checkpoints.joinpath("ASFB1").mkdir(parents=True)
     (paths.checkpoints / "ASFB1" / "config.json").write_text(json.dumps({"vgg": "random"}))
+    history = "epoch,seconds,images_per_s,memory_mb\n1,60,10,900\n2,120,40,1500\n"
+    (paths.checkpoints / "ASFB1" / "history.csv").write_text(history)
     discussion.write("06", ["**Longer.** No."], paths)
     discussion.write("05", ["**Better.** Yes & no."], paths)
     return write_report(chain, profile, paths, manifest)
@@ -59,6 +61,11 @@ def test_it_repeats_what_the_notebooks_conclude(page):
     assert text.index("<p><strong>Better.</strong> Yes &amp; no.</p>") < text.index(
         "<strong>Longer.</strong>"
     )
+
+
+def test_it_says_what_training_cost_in_all(page):
+    row = re.search(r"<tr><td>ASFB1</td>.*?</tr>", page.read_text())[0]
+    assert re.findall(r">([\d.]+)<", row) == ["2", "3.0", "30.0", "1.5"]
 
 
 def test_markdown_of_the_conclusions():

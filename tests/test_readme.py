@@ -1,0 +1,71 @@
+"""The README's numbers are those of the files that it quotes, and what it points to exists."""
+
+import re
+
+import pandas as pd
+import pytest
+
+from facedeblur_utils import result_tables
+from facedeblur_utils.paths import BELOW_INPUT, ROOT, RunPaths
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PUBLISHED = RunPaths("study").figures
+CHANGES = {  # README -> below_input.csv, where the words differ
+    "loss: its pixel term alone": "pixel term of the loss alone",
+    "output is added to the input, pixel term alone": "output is added to the input, pixel term alone",
+}
+
+
+def table_after(heading: str) -> list[list[str]]:
+    """Body rows of the first pipe table below `heading`."""
+    lines = README.split(f"## {heading}\n", 1)[1].splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("|"))
+    rows = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip(" `*") for cell in line.strip("|").split("|")])
+    return rows
+
+
+def number(text: str) -> float:
+    return float(text.replace("−", "-"))
+
+
+def test_experiments_are_those_of_their_file():
+    gains = pd.read_csv(BELOW_INPUT).set_index(["change", "network"])["gain in PSNR"]
+    rows = table_after("Why the thesis's networks stay below their blurred input")
+    assert len(rows) >= 8
+    for change, *cells in rows:
+        for network, cell in zip(("autoencoder", "gan"), cells, strict=True):
+            key = (CHANGES.get(change, change), network)
+            assert (key in gains.index) == bool(cell), key
+            if cell:
+                assert number(cell) == pytest.approx(gains[key]), key
+
+
+def test_results_are_those_of_the_published_scores():
+    scores = pd.read_csv(PUBLISHED / "scores.csv.gz")
+    psnr = result_tables.mean_scores(scores).xs("PSNR", axis=1, level=1)
+    rows = {row[0]: row[1:] for row in table_after("Results")}
+    assert [name for name in rows if name in psnr.index] == result_tables.MODELS
+    for name, cells in rows.items():
+        model = "input" if name == "blurred input" else name
+        for dataset, cell in zip(psnr.columns, cells, strict=True):
+            value, *gain = re.findall(r"[-+−]?\d+\.\d+", cell)
+            assert number(value) == pytest.approx(psnr.loc[model, dataset], abs=0.0051), (name, dataset)
+            if gain:
+                expected = psnr.loc[model, dataset] - psnr.loc["input", dataset]
+                assert number(gain[0]) == pytest.approx(expected, abs=0.0051), (name, dataset)
+
+
+def test_published_tables_are_made_of_the_published_scores():
+    scores = pd.read_csv(PUBLISHED / "scores.csv.gz")
+    kept = pd.read_csv(PUBLISHED / "tables" / "table_5_4.csv", header=None, skiprows=0)
+    means = result_tables.table_5_4(scores).to_numpy()
+    assert kept.iloc[-len(means) :, 1:].astype(float).to_numpy() == pytest.approx(means, abs=1e-5)
+
+
+def test_what_it_links_to_exists():
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
+    assert links and not [link for link in links if not (ROOT / link).exists()]
