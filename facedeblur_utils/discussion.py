@@ -3,6 +3,7 @@
 import pandas as pd
 
 from facedeblur_utils import thesis_results
+from facedeblur_utils.hypothesis_tests import PAIRS
 from facedeblur_utils.metric_audit import STUDY
 from facedeblur_utils.paths import BELOW_INPUT, RunPaths
 from facedeblur_utils.profiles import SHORTENED, Profile
@@ -10,6 +11,7 @@ from facedeblur_utils.result_tables import INPUT_LABEL, MODELS
 from facedeblur_utils.tables import write_text
 
 PEAK = "PSNR, data in [-1, 1] with peak 1"
+KINDS = {"fully": ("SFB1", "SFB2"), "partly": ("SB1SD", "SB2SM")}  # of test sets
 
 
 def write(number: str, sentences: list[str], paths: RunPaths) -> str:
@@ -61,7 +63,7 @@ def on_causes() -> str:
 def on_hypothesis(tests: pd.DataFrame) -> str:
     """What becomes of H0 and H1, from the table of tests."""
     verdicts = tests["verdict"].value_counts()
-    local = tests["test set"].isin(["SB1SD", "SB2SM"])
+    local = tests["test set"].isin(KINDS["partly"])
     better = tests["verdict"] == "H1, segmented better"
     largest = tests.loc[tests["effect"].abs().idxmax()]
     return (
@@ -81,7 +83,7 @@ def on_faces(tests: pd.DataFrame, in_face: pd.DataFrame) -> str:
     counts = in_face["verdict"].value_counts()
     psnr = pd.concat({"whole": tests, "face": in_face})
     psnr = psnr[psnr["metric"] == "psnr"]
-    local = psnr["test set"].isin(["SB1SD", "SB2SM"])
+    local = psnr["test set"].isin(KINDS["partly"])
     mean = {
         kind: psnr[rows].groupby(level=0)["difference"].mean()
         for kind, rows in (("partly", local), ("fully", ~local))
@@ -129,6 +131,30 @@ def on_thesis(beside: pd.DataFrame, facts: dict[str, dict], profile: Profile, tr
         f"{profile.image_size} pixels for {profile.epochs} epochs, about {steps} steps; the thesis took "
         f"about 68 000 on CelebA-HQ. It states neither image size nor blur lengths, on which PSNR "
         f"depends as much. VGG19 weights of the perceptual term here: {' and '.join(weights)}."
+    )
+
+
+def on_agreement(table: pd.DataFrame) -> str:
+    """Where our Table 5.4 and the thesis's point the same way."""
+    ours = table.loc[MODELS].xs("PSNR", axis=1, level=1)
+    theirs = thesis_results.printed_table("table_5_4", table).xs("PSNR", axis=1, level=1)
+
+    def effects(psnr: pd.DataFrame) -> pd.DataFrame:
+        """Segmented minus fully blurred training set, by network and pair, on each test set."""
+        pairs = {f"{a}{part} - {a}{whole}": (a + part, a + whole) for a in "AG" for whole, part in PAIRS}
+        return pd.DataFrame({name: psnr.loc[part] - psnr.loc[whole] for name, (part, whole) in pairs.items()})
+
+    same = effects(ours) * effects(theirs) > 0
+    alike = {kind: int(same.loc[list(sets)].to_numpy().sum()) for kind, sets in KINDS.items()}
+    own = [sum(psnr[d].idxmax()[1:] == d for d in psnr) for psnr in (ours, theirs)]
+    ranks = [ours[dataset].corr(theirs[dataset], method="spearman") for dataset in ours]
+    return (
+        "**Agreement.** Whether the segmented or the fully blurred training set gives the higher PSNR comes "
+        f"out as in the thesis in {sum(alike.values())} of {same.size} comparisons: {alike['partly']} of "
+        f"{same.size // 2} on partly blurred test sets and {alike['fully']} of {same.size // 2} on fully "
+        f"blurred ones. The best model was trained on the test set's own kind of data on {own[0]} of "
+        f"{len(ranks)} test sets (thesis: {own[1]}). The order of the eight models correlates with the "
+        f"thesis's by {min(ranks):+.2f} to {max(ranks):+.2f} (Spearman, by test set)."
     )
 
 

@@ -101,6 +101,16 @@ def test_the_thesis_beside_itself_differs_by_nothing():
     assert (beside["PSNR", "difference"] == 0).all()
 
 
+def test_the_thesis_agrees_with_itself_and_not_with_its_reverse():
+    table = thesis_results.printed_table("table_5_4", pd.DataFrame(columns=COLUMNS))
+    text = discussion.on_agreement(table)
+    assert "in 16 of 16 comparisons: 8 of 8 on partly" in text and "by +1.00 to +1.00" in text
+    # Bold in Table 5.4: GSFB2 on SFB1 and SFB2, ASB1SD on SB1SD, ASB2SM on SB2SM.
+    assert "on 3 of 4 test sets (thesis: 3)" in text
+    text = discussion.on_agreement(60 - table)
+    assert "in 0 of 16 comparisons" in text and "by -1.00 to -1.00" in text
+
+
 def test_the_thesis_epochs_reproduce_its_own_sentences():
     table = thesis_results.printed_table("table_5_5", pd.DataFrame(columns=COLUMNS))
     table.loc[INPUT_LABEL] = 40.0  # the input is no model, so never the best
