@@ -10,10 +10,7 @@ from facedeblur_utils.paths import BELOW_INPUT, ROOT, RunPaths
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PUBLISHED = RunPaths("study").figures
-CHANGES = {  # README -> below_input.csv, where the words differ
-    "loss: its pixel term alone": "pixel term of the loss alone",
-    "output is added to the input, pixel term alone": "output is added to the input, pixel term alone",
-}
+CHANGES = {"loss: its pixel term alone": "pixel term of the loss alone"}  # README -> below_input.csv
 
 
 def table_after(heading: str) -> list[list[str]]:
