@@ -1,5 +1,6 @@
 """The sentences that end notebooks 05 to 07, each written from the numbers of the run."""
 
+import numpy as np
 import pandas as pd
 
 from facedeblur_utils import thesis_results
@@ -10,6 +11,7 @@ from facedeblur_utils.profiles import SHORTENED, Profile
 from facedeblur_utils.result_tables import INPUT_LABEL, MODELS
 from facedeblur_utils.tables import write_text
 
+SMOOTH = 5  # epochs
 PEAK = "PSNR, data in [-1, 1] with peak 1"
 KINDS = {"fully": ("SFB1", "SFB2"), "partly": ("SB1SD", "SB2SM")}  # of test sets
 
@@ -38,7 +40,7 @@ def on_restoring(gains: pd.DataFrame) -> str:
 
 
 def on_causes() -> str:
-    """Why the networks stay below their input, from the short experiments of `benchmarks/below_input.py`."""
+    """What holds the networks back, from the short experiments of `benchmarks/below_input.py`."""
     rows = pd.read_csv(BELOW_INPUT).set_index(["change", "network"])
     gain, psnr = rows["gain in PSNR"].unstack(), rows["PSNR"].unstack()
 
@@ -47,7 +49,8 @@ def on_causes() -> str:
 
     rates = gain.loc[["three times the learning rate", "a third of the learning rate"]].max()
     return (
-        "**Why.** Neither network has a path at full resolution: it draws the face anew from smaller maps. "
+        "**What holds them back.** Neither network has a path at full resolution: it draws the face anew from "
+        "smaller maps. "
         f"Short experiments at 64 pixels, {rows['epochs'].min()} epochs and one seed "
         "(`benchmarks/below_input.py`) change one thing at a time. Gains on SFB2, autoencoder and GAN: with "
         f"nothing changed {both(gain.loc['nothing'])}; with the output added to the input "
@@ -169,13 +172,36 @@ def on_overfitting(histories: dict[str, pd.DataFrame]) -> str:
     late = runs["best"] > 0.9 * runs["epochs"]
     early = runs["best"] <= 0.5 * runs["epochs"]
     worst = runs["lost"].idxmax()
+    halves = pd.DataFrame({name: second_half(history) for name, history in histories.items()}).T
+    mean = halves.groupby(halves.index.str[0]).mean()
+    learnt = "; ".join(
+        f"{what}: training error {mean.loc[letter, 'training']:+.2f} dB, validation PSNR "
+        f"{mean.loc[letter, 'validation']:+.2f} dB"
+        for letter, what in (("A", "autoencoders"), ("G", "GANs"))
+        if letter in mean.index
+    )
     return (
         f"**Best epoch.** {late.sum()} of {len(runs)} runs reach their highest validation PSNR in the last "
         f"tenth of their epochs and {early.sum()} in the first half. Stopping at the best epoch instead of "
         f"the last would gain {runs['lost'].mean():.2f} dB on average and at most {runs['lost'].max():.2f} "
         f"dB ({worst}, best at epoch {runs.loc[worst, 'best']} of {runs.loc[worst, 'epochs']}). A run "
-        "that is best at its end is not overfitted but unfinished."
+        "that is best at its end is not overfitted but unfinished. What the second half of the epochs "
+        f"changes on average ({learnt}) tells the two apart: where training error falls and validation does not "
+        "follow, a network learns its training faces by heart."
     )
+
+
+def second_half(history: pd.DataFrame) -> dict[str, float]:
+    """Change in dB of the pixel error on training faces and of validation PSNR, from the middle to the end.
+
+    Means of up to `SMOOTH` epochs on both sides, since single epochs jump.
+    """
+    error = history["mse" if "mse" in history else "content"]
+    count = min(SMOOTH, max(1, len(history) // 2))
+    middle = slice(len(history) // 2 - count, len(history) // 2) if len(history) > 1 else slice(0, 1)
+    before, after = (10 * np.log10(error.iloc[part].mean()) for part in (middle, slice(-count, None)))
+    rise = history["val_psnr"].iloc[-count:].mean() - history["val_psnr"].iloc[middle].mean()
+    return {"training": after - before, "validation": rise}
 
 
 def on_epochs(table: pd.DataFrame) -> str:

@@ -80,11 +80,19 @@ def test_faces_and_whole_images_are_told_apart():
 
 
 def test_best_epochs_are_counted():
-    rising = pd.DataFrame({"epoch": range(1, 11), "val_psnr": range(20, 30)})
+    rising = pd.DataFrame({"epoch": range(1, 11), "val_psnr": range(20, 30), "mse": [0.01] * 5 + [0.001] * 5})
     falling = rising.assign(val_psnr=rising["val_psnr"].to_numpy()[::-1])
     text = discussion.on_overfitting({"ASFB1": rising, "GSFB2": falling})
     assert "1 of 2 runs" in text and "and 1 in the first half" in text
     assert "4.50 dB on average and at most 9.00 dB (GSFB2, best at epoch 1 of 10)" in text
+    # A tenth of the error is -10 dB; the mean PSNR of epochs 6-10 is 5 above that of 1-5, or below it.
+    assert "autoencoders: training error -10.00 dB, validation PSNR +5.00 dB" in text
+    assert "GANs: training error -10.00 dB, validation PSNR -5.00 dB" in text
+
+
+def test_one_epoch_has_no_second_half():
+    one = pd.DataFrame({"epoch": [1], "val_psnr": [20.0], "content": [0.1]})
+    assert discussion.second_half(one) == {"training": 0, "validation": 0}
 
 
 def test_the_thesis_beside_itself_differs_by_nothing():

@@ -31,7 +31,7 @@ def number(text: str) -> float:
 
 def test_experiments_are_those_of_their_file():
     gains = pd.read_csv(BELOW_INPUT).set_index(["change", "network"])["gain in PSNR"]
-    rows = table_after("Why the thesis's networks stay below their blurred input")
+    rows = table_after("What holds the thesis's networks back")
     assert len(rows) >= 8
     for change, *cells in rows:
         for network, cell in zip(("autoencoder", "gan"), cells, strict=True):
