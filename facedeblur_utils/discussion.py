@@ -49,8 +49,8 @@ def on_causes() -> str:
 
     rates = gain.loc[["three times the learning rate", "a third of the learning rate"]].max()
     return (
-        "**What holds them back.** Neither network has a path at full resolution: it draws the face anew from "
-        "smaller maps. "
+        "**What holds them back.** Neither network has a path at full resolution: it draws the face anew "
+        "from smaller maps. "
         f"Short experiments at 64 pixels, {rows['epochs'].min()} epochs and one seed "
         "(`benchmarks/below_input.py`) change one thing at a time. Gains on SFB2, autoencoder and GAN: with "
         f"nothing changed {both(gain.loc['nothing'])}; with the output added to the input "
@@ -186,8 +186,8 @@ def on_overfitting(histories: dict[str, pd.DataFrame]) -> str:
         f"the last would gain {runs['lost'].mean():.2f} dB on average and at most {runs['lost'].max():.2f} "
         f"dB ({worst}, best at epoch {runs.loc[worst, 'best']} of {runs.loc[worst, 'epochs']}). A run "
         "that is best at its end is not overfitted but unfinished. What the second half of the epochs "
-        f"changes on average ({learnt}) tells the two apart: where training error falls and validation does not "
-        "follow, a network learns its training faces by heart."
+        f"changes on average ({learnt}) tells the two apart: where training error falls and "
+        "validation does not follow, a network learns its training faces by heart."
     )
 
 
