@@ -110,10 +110,10 @@ def _order(name: str) -> list:
 
 def _contents(shown: dict) -> str:
     parts = ['<nav aria-label="Contents"><h2>Contents</h2>']
+    parts.append('<p><a class="head" href="#discussion">What it shows</a></p>')
     for key, heading in SECTIONS:
         links = " ".join(f'<a href="#{name}">{label(name)}</a>' for name, _ in shown[key])
         parts.append(f'<p><a class="head" href="#{key}">{heading}</a> {links}</p>')
-    parts.append('<p><a class="head" href="#discussion">What it shows</a></p>')
     parts.append('<p><a class="head" href="#runs">How it was made</a></p></nav>')
     return "\n".join(parts)
 
