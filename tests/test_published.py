@@ -1,12 +1,16 @@
-"""The README's numbers are those of the files that it quotes, and what it points to exists."""
+"""The published study is whole and agrees with itself; the README quotes the numbers that it points to."""
 
+import json
 import re
 
 import pandas as pd
 import pytest
 
-from facedeblur_utils import result_tables
+from facedeblur_utils import result_tables, verify
+from facedeblur_utils.fingerprints import file_sha256
 from facedeblur_utils.paths import BELOW_INPUT, ROOT, RunPaths
+from facedeblur_utils.pipeline import FIGURES, TABLES
+from facedeblur_utils.profiles import load_profile
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PUBLISHED = RunPaths("study").figures
@@ -55,6 +59,36 @@ def test_results_are_those_of_the_published_scores():
             if gain:
                 expected = psnr.loc[model, dataset] - psnr.loc["input", dataset]
                 assert number(gain[0]) == pytest.approx(expected, abs=0.0051), (name, dataset)
+
+
+def test_all_tables_and_figures_are_published():
+    wanted = [
+        PUBLISHED / folder / f"{name}.{kind}"
+        for group, folder, kinds in ((TABLES, "tables", ("csv", "tex", "md")), (FIGURES, "", ("png", "pdf")))
+        for names in group.values()
+        for name in names
+        for kind in kinds
+    ]
+    assert len(wanted) == 19 * 3 + 23 * 2
+    assert not [path for path in wanted if not path.is_file()]
+    assert not [path for path in PUBLISHED.rglob("*") if "partial" in path.name]
+
+
+def test_published_scores_are_the_recorded_ones():
+    expected = json.loads(verify.expected_file(load_profile("study")).read_text(encoding="utf-8"))["values"]
+    means = verify.means(pd.read_csv(PUBLISHED / "scores.csv.gz"))
+    assert {"/".join(key) for key in means.index} == set(expected)
+    recorded = [expected["/".join(key)]["value"] for key in means.index]
+    assert means.to_numpy() == pytest.approx(recorded, abs=1e-5)
+
+
+def test_published_files_are_those_of_the_published_manifest():
+    file = verify.expected_file(load_profile("study"))
+    manifest = json.loads(file.with_name("study_manifest.json").read_text(encoding="utf-8"))
+    outputs = {k: v for stage in manifest["stages"].values() for k, v in stage["outputs"].items()}
+    published = {name: digest for name, digest in outputs.items() if name.startswith("figures/study/")}
+    assert len(published) > 150
+    assert not [name for name, digest in published.items() if file_sha256(ROOT / name) != digest]
 
 
 def test_published_tables_are_made_of_the_published_scores():
