@@ -136,14 +136,16 @@ def only_one(paths: RunPaths):
 
 
 def git_state() -> dict:
-    """Commit and whether files differ from it; empty outside a git checkout."""
+    """Commit and whether files differ from it, but for what runs make; empty outside a git checkout."""
     if not (ROOT / ".git").exists() or not shutil.which("git"):
         return {}
 
     def ask(*words: str) -> str:
         return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True).stdout.strip()
 
-    return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}
+    made = [f":(exclude){folder}" for folder in ("figures", "expected")]
+    changed = ask("status", "--porcelain", "--", ".", *made)
+    return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(changed)}
 
 
 def machine() -> dict:
