@@ -32,8 +32,9 @@ def on_restoring(gains: pd.DataFrame) -> str:
     known = gains.loc["RichardsonLucy", ("SFB2", "PSNR")]
     answer = "Most stay below their own blurred input" if 2 * len(better) < len(own) else "Most do"
     return (
-        f"**Do the networks deblur?** {answer}: {len(better)} of {len(own)} models raise PSNR over it on "
-        f"their own test set ({', '.join(better.index) or 'none'}). The largest gain is "
+        f"**Do the networks deblur?** {answer}: {len(better)} of {len(own)} models raise PSNR over "
+        f"that of the blurred images of their own test set ({', '.join(better.index) or 'none'}). The "
+        f"largest gain is "
         f"{own.max():+.2f} dB ({own.idxmax()}), the smallest {own.min():+.2f} dB ({own.idxmin()}). "
         f"Richardson–Lucy, which knows the kernel, changes PSNR on SFB2 by {known:+.2f} dB."
     )

@@ -67,6 +67,17 @@ def conditions(paths: RunPaths) -> dict[str, str]:
     }
 
 
+def stand_ins(paths: RunPaths) -> str:
+    """To end the caption of scores with: what stood in for official weights; empty where nothing did."""
+    made_with = conditions(paths)
+    found = []
+    if made_with["vgg"] not in ("", "ImageNet"):
+        found.append(f"VGG19 in the autoencoders' loss: {made_with['vgg']}")
+    if made_with["head_segmenter"].startswith("own"):
+        found.append(f"heads: {made_with['head_segmenter']}")
+    return f" For weights out of reach: {'; '.join(found)}." if found else ""
+
+
 def notes(profile: Profile, paths: RunPaths, missing: list[str]) -> list[str]:
     """Sentences on everything that makes this run less than the whole study on the thesis's means."""
     found = []

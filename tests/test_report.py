@@ -14,6 +14,7 @@ from facedeblur_utils.figures import save_figure
 from facedeblur_utils.manifest import Manifest
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import load_profile
+from facedeblur_utils.provenance import stand_ins
 from facedeblur_utils.report import label, markdown_table, markdown_text, write_report
 from facedeblur_utils.tables import export_table
 
@@ -159,3 +160,19 @@ def test_it_prints(page, tmp_path):
         browser.open(page)
         browser.pdf(tmp_path / "report.pdf")
     assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_captions_name_what_stood_in_for_official_weights(tmp_path):
+    paths = RunPaths("study", tmp_path)
+    assert stand_ins(paths) == ""
+    paths.data.mkdir(parents=True)
+    (paths.data / "dataset.json").write_text('{"head_segmenter": "own DeepLabV3"}')
+    for name, weights in (("ASFB1", "left out"), ("GSFB1", None)):
+        paths.checkpoints.joinpath(name).mkdir(parents=True)
+        (paths.checkpoints / name / "config.json").write_text(json.dumps({"vgg": weights}))
+    found = " For weights out of reach: VGG19 in the autoencoders' loss: left out; heads: own DeepLabV3."
+    assert stand_ins(paths) == found
+    for name in ("ASFB1", "GSFB1"):
+        (paths.checkpoints / name / "config.json").write_text(json.dumps({"vgg": "ImageNet"}))
+    (paths.data / "dataset.json").write_text('{"head_segmenter": "DeepLabV3 with COCO weights"}')
+    assert stand_ins(paths) == ""
