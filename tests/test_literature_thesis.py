@@ -202,7 +202,8 @@ def our_sentences() -> dict[str, str]:
             ours[f"{path.name} {cell.id}"] = cell.source
     for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
         if path.is_file():
-            ours[path.name] = path.read_text(encoding="utf-8")
+            rows_of_models = r"^\| [AGN]SF?B.*$"  # the names of the models are the thesis's
+            ours[path.name] = re.sub(rows_of_models, "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return ours
 
 
