@@ -141,7 +141,8 @@ def read_config(folder: Path) -> dict:
     try:
         return json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise StudyError(f"run {folder.name} has not been trained: no {folder / CONFIG}") from None
+        how = "train it first (notebook 03, 04 or 07)"
+        raise StudyError(f"run {folder.name} has not been trained: no {folder / CONFIG}; {how}") from None
     except ValueError:
         raise StudyError(f"{folder / CONFIG} is broken; delete {folder} and train again") from None
 

@@ -223,7 +223,7 @@ def test_facts_come_from_the_networks_that_trained(profile, paths):
     assert facts["parameters"]["generator"] == sum(p.numel() for p in net.parameters())
     assert facts["optimizer"] == "Adam (betas = (0.5, 0.999))"
     assert (facts["learning_rate"], facts["batch_size"], facts["precision"]) == (0.0002, 4, "fp32")
-    with pytest.raises(StudyError, match="has not been trained"):
+    with pytest.raises(StudyError, match="has not been trained: .*; train it first"):
         training.run_facts(paths, "GSFB2")
     with pytest.raises(StudyError, match="no weights at .*epoch_0007"):
         training.load_network(paths, "GSFB1", 7)
