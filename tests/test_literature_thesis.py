@@ -202,8 +202,7 @@ def our_sentences() -> dict[str, str]:
             ours[f"{path.name} {cell.id}"] = cell.source
     for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
         if path.is_file():
-            rows_of_models = r"^\| [AGN]SF?B.*$"  # the names of the models are the thesis's
-            ours[path.name] = re.sub(rows_of_models, "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            ours[path.name] = path.read_text(encoding="utf-8")
     return ours
 
 
