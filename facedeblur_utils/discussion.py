@@ -205,7 +205,7 @@ def second_half(history: pd.DataFrame) -> dict[str, float]:
     return {"training": after - before, "validation": rise}
 
 
-def on_epochs(table: pd.DataFrame) -> str:
+def on_epochs(table: pd.DataFrame, profile: Profile) -> str:
     """Longer training and mixed data, from Table 5.5."""
     ours = table.xs("PSNR", axis=1, level=1)
     printed = thesis_results.printed_table("table_5_5", table).xs("PSNR", axis=1, level=1)
@@ -213,6 +213,7 @@ def on_epochs(table: pd.DataFrame) -> str:
     def change(psnr: pd.DataFrame, name: str, reference: str) -> float:
         return (psnr.loc[name] - psnr.loc[reference]).mean()
 
+    long, short = (epochs / profile.epochs for epochs in (profile.mixed_epochs, profile.short_mixed_epochs))
     wins = (ours.loc["GSFB2_25"] > ours.loc["GSFB2_50"]).sum()
     best = ours.drop(index=INPUT_LABEL).idxmax()
     return (
@@ -225,8 +226,9 @@ def on_epochs(table: pd.DataFrame) -> str:
         f"{change(ours, 'GSFB2_100', 'GSFB2_50'):+.2f} dB on average (thesis: "
         f"{change(printed, 'GSFB2_100', 'GSFB2_50'):+.2f} dB) and GSFB2_20 by "
         f"{change(ours, 'GSFB2_20', 'GSFB2_50'):+.2f} dB (thesis: "
-        f"{change(printed, 'GSFB2_20', 'GSFB2_50'):+.2f} dB). But one trained twice as long, the other "
-        "less than half as long. Against GSFB2_25, which took about as many steps, GSFB2_20 changes it by "
+        f"{change(printed, 'GSFB2_20', 'GSFB2_50'):+.2f} dB). But they trained {long:.1f} and {short:.1f} "
+        f"times as long. Against GSFB2_25 ({profile.checkpoint_epoch} epochs, not "
+        f"{profile.short_mixed_epochs}), GSFB2_20 changes it by "
         f"{change(ours, 'GSFB2_20', 'GSFB2_25'):+.2f} dB (thesis: "
         f"{change(printed, 'GSFB2_20', 'GSFB2_25'):+.2f} dB). Best by test set: "
         f"{', '.join(f'{name} on {dataset}' for dataset, name in best.items())}. The mixed networks see the "
