@@ -6,12 +6,12 @@ import os
 import sys
 from pathlib import Path
 
-from facedeblur_utils import cluster, housekeeping, pipeline, report, scheduler, summary
-from facedeblur_utils.console import Console
 from facedeblur_utils.errors import StudyError, UsageError
-from facedeblur_utils.manifest import Manifest, only_one
 from facedeblur_utils.paths import run_paths
 from facedeblur_utils.profiles import load_profile, parse_overrides
+from facedeblur_utils.running import cluster, disk, pipeline, report, scheduler, summary
+from facedeblur_utils.running.console import Console
+from facedeblur_utils.running.manifest import Manifest, only_one
 
 PATH_KEYS = ("source", "mapping_file", "identity_file")
 
@@ -61,28 +61,28 @@ def carry_out(asked: argparse.Namespace, console: Console) -> int:
         summary.show_states(plan, Manifest(plan.paths), console, only_running=asked.dry_run)
         return 0
     if asked.disk:
-        for line in housekeeping.disk_lines(plan.profile, plan.paths):
+        for line in disk.disk_lines(plan.profile, plan.paths):
             console.say(line, event="disk")
         return 0
     if asked.record is not None:
-        from facedeblur_utils import record  # imports torch
+        from facedeblur_utils.running import record
 
         return record.record(plan, console)
     with only_one(plan.paths):
         if asked.clean:
-            console.say(housekeeping.clean(plan.paths), event="clean")
+            console.say(disk.clean(plan.paths), event="clean")
             return 0
         manifest = Manifest(plan.paths)
         manifest.describe(plan.profile)
         result = run_plan(plan, manifest, console, asked.dask)
         manifest.complete()
-        housekeeping.keep_scores(plan.paths)
+        disk.keep_scores(plan.paths)
         report.write_report(plan.chain, plan.profile, plan.paths, manifest)
         if result.exit_code:
             return result.exit_code
         summary.sum_up(plan, result, console)
     if asked.verify:
-        from facedeblur_utils import verify  # imports SciPy, which other commands needn't wait for
+        from facedeblur_utils.running import verify
 
         return verify.say_differences(plan.profile, plan.paths, console)
     return 0

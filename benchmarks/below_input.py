@@ -17,14 +17,15 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from facedeblur_utils import datasets, losses, precision, vgg
-from facedeblur_utils.batches import Batches
-from facedeblur_utils.experiments import Run
+from facedeblur_utils.data import face_pairs
 from facedeblur_utils.paths import run_paths
 from facedeblur_utils.profiles import load_profile
-from facedeblur_utils.run_config import seeded_nets
-from facedeblur_utils.tables import write_text
-from facedeblur_utils.validation import Validation
+from facedeblur_utils.reporting.tables import write_text
+from facedeblur_utils.training import losses, precision, vgg
+from facedeblur_utils.training.batches import Batches
+from facedeblur_utils.training.experiments import Run
+from facedeblur_utils.training.run_config import seeded_nets
+from facedeblur_utils.training.validation import Validation
 
 FILE = Path(__file__).with_suffix(".csv")
 
@@ -58,7 +59,7 @@ class Adds(nn.Module):
 class Pairs:
     """Some of the pairs of a dataset, with the interface of `datasets.FacePairs`."""
 
-    def __init__(self, pairs: datasets.FacePairs, every: int, sharp: bool):
+    def __init__(self, pairs: face_pairs.FacePairs, every: int, sharp: bool):
         self._all, self._every, self._sharp = pairs, every, sharp
         self.name, self.split, self.size = pairs.name, pairs.split, pairs.size
         self.image_ids = pairs.image_ids[::every]
@@ -114,7 +115,7 @@ def trained(network: str, variant: Variant, paths, profile) -> tuple[nn.Module, 
     )
     nets = {key: engine.prepare(net) for key, net in nets.items()}
     batches = Batches(
-        Pairs(datasets.open_pairs(paths, "SFB2", "train"), variant.every, variant.sharp),
+        Pairs(face_pairs.open_pairs(paths, "SFB2", "train"), variant.every, variant.sharp),
         profile.batch_size,
         engine.device,
     )
@@ -150,7 +151,7 @@ def main() -> int:
     parser.add_argument("--output", default="", help="folder of the datasets (default: the checkout's runs/)")
     options = parser.parse_args()
     profile, paths = load_profile("sample"), run_paths("sample", options.output)
-    datasets.build(profile, paths)
+    face_pairs.build(profile, paths)
     rows = pd.read_csv(FILE).to_dict("records") if FILE.exists() else []
     known = {(row["network"], row["change"]) for row in rows}
     for variant in VARIANTS:
@@ -160,7 +161,7 @@ def main() -> int:
             start = time.perf_counter()
             net, faces = trained(network, variant, paths, profile)
             test = Validation(
-                [Pairs(datasets.open_pairs(paths, "SFB2", "test"), 1, variant.sharp)], torch.device("cpu")
+                [Pairs(face_pairs.open_pairs(paths, "SFB2", "test"), 1, variant.sharp)], torch.device("cpu")
             )
             scores, own = test(net), test.of_input()
             row = {

@@ -21,11 +21,12 @@ import cv2
 import numpy as np
 import psutil
 
-from facedeblur_utils import assets, dataset_images, datasets, faces, mask_cache, segmentation
-from facedeblur_utils.experiments import BLURS
-from facedeblur_utils.kernels import draw_motion, linear_motion_kernel
+from facedeblur_utils import downloads
+from facedeblur_utils.blur.kernels import draw_motion, linear_motion_kernel
+from facedeblur_utils.data import face_pairs, faces, mask_cache, recipe, segmentation
 from facedeblur_utils.paths import run_paths
 from facedeblur_utils.profiles import load_profile
+from facedeblur_utils.training.experiments import BLURS
 
 THESIS_FACES = 24_183
 REPEATS = 5
@@ -54,8 +55,8 @@ def main() -> int:
 
 
 def sharp_faces(size: int, count: int) -> np.ndarray:
-    files = sorted(assets.fetch("sample_faces").glob("*.jpg"))[:count]
-    return np.stack([dataset_images.sharp_face(faces.decode(f.read_bytes()), size).sharp for f in files])
+    files = sorted(downloads.fetch("sample_faces").glob("*.jpg"))[:count]
+    return np.stack([recipe.sharp_face(faces.decode(f.read_bytes()), size).sharp for f in files])
 
 
 def blur_ratio(size: int):
@@ -67,7 +68,7 @@ def blur_ratio(size: int):
     ids = [f"{n:06d}" for n in range(len(sharp))]
 
     def plain():
-        out = {name: np.empty_like(sharp) for name in datasets.DATASETS}
+        out = {name: np.empty_like(sharp) for name in face_pairs.DATASETS}
         for i, image_id in enumerate(ids):
             for number, (whole, part, region) in BLURS.items():
                 length, angle = draw_motion(profile.seed, number, image_id, size, profile.blur_length)
@@ -79,14 +80,14 @@ def blur_ratio(size: int):
         return out
 
     def ours():
-        out = {name: np.empty_like(sharp) for name in datasets.DATASETS}
+        out = {name: np.empty_like(sharp) for name in face_pairs.DATASETS}
 
         def one(i):
-            pictures, *_ = dataset_images.blur_face(sharp[i], face, head, ids[i], profile)
+            pictures, *_ = recipe.blur_face(sharp[i], face, head, ids[i], profile)
             for whole, part, region in BLURS.values():
                 mask = {"face": face, "head": head}[region]
                 out[whole][i] = pictures[whole]
-                out[part][i] = dataset_images.blur.paste(sharp[i], pictures[whole], mask)
+                out[part][i] = recipe.blur.paste(sharp[i], pictures[whole], mask)
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(one, range(len(ids))))
@@ -99,7 +100,7 @@ def blur_ratio(size: int):
             made[function] = function()
             taken.append(time.perf_counter() - start)
     levels = max(
-        int(np.abs(made[plain][name].astype(int) - made[ours][name]).max()) for name in datasets.DATASETS
+        int(np.abs(made[plain][name].astype(int) - made[ours][name]).max()) for name in face_pairs.DATASETS
     )
     ratio = min(times[plain]) / min(times[ours])
     per_image = 1e3 * min(times[ours]) / len(ids)
@@ -112,18 +113,18 @@ def blur_ratio(size: int):
 
 def build_ratio(base: Path):
     """The whole build of the sample at 128 and 256 px against finding its masks alone, in turns."""
-    source = assets.fetch("sample_faces")
+    source = downloads.fetch("sample_faces")
     files = sorted(source.glob("*.jpg"))
     os.environ["FACEDEBLUR_ASSETS"] = str(source.parent)
     for size in (128, 256):
-        views = [dataset_images.sharp_face(faces.decode(f.read_bytes()), size).view for f in files]
+        views = [recipe.sharp_face(faces.decode(f.read_bytes()), size).view for f in files]
         profile = replace(load_profile("study"), image_size=size, limit=len(files))
         alone, whole = [masks_alone(views)], []
         for turn in range(TURNS):
             os.environ["FACEDEBLUR_CACHE"] = str(base / f"cache_{size}_{turn}")  # no mask is known there
-            assets.fetch("sample_faces"), assets.fetch("face_landmarker")
+            downloads.fetch("sample_faces"), downloads.fetch("face_landmarker")
             start = time.perf_counter()
-            datasets.build(profile, run_paths(f"bench_{size}", base / str(turn)))
+            face_pairs.build(profile, run_paths(f"bench_{size}", base / str(turn)))
             whole.append(time.perf_counter() - start)
             alone.append(masks_alone(views))
         # A shared machine changes its pace: each build is compared with the masks before and after it.
@@ -150,10 +151,10 @@ def masks_alone(views: list[np.ndarray]) -> float:
 def reading_rate(base: Path):
     """Shuffled training batches of 16 pairs at 128 px, on one core."""
     paths = run_paths("bench_128", base / "0")
-    order = np.random.default_rng(0).permutation(len(datasets.open_pairs(paths, "SFB1", "train")))
+    order = np.random.default_rng(0).permutation(len(face_pairs.open_pairs(paths, "SFB1", "train")))
     rates = {}
-    for name in datasets.DATASETS:
-        data = datasets.open_pairs(paths, name, "train")
+    for name in face_pairs.DATASETS:
+        data = face_pairs.open_pairs(paths, name, "train")
         start, pairs = time.perf_counter(), 0
         while time.perf_counter() - start < 2:
             for first in range(0, len(order) - 16, 16):
@@ -189,14 +190,14 @@ def one_build(count: str, size: str, base: str) -> int:
     """The sample under new names, each file made different by bytes after its end, as many as asked for."""
     folder = Path(base) / "faces"
     folder.mkdir(parents=True)
-    files = sorted(assets.fetch("sample_faces").glob("*.jpg"))
+    files = sorted(downloads.fetch("sample_faces").glob("*.jpg"))
     for number in range(int(count)):
         data = files[number % len(files)].read_bytes()
         (folder / f"{number:06d}.jpg").write_bytes(data + number.to_bytes(4, "little"))
     profile = replace(load_profile("thesis"), source=str(folder), image_size=int(size))
-    datasets.build(replace(profile, limit=999, seed=1), run_paths("warm", base))  # every mask is known now
+    face_pairs.build(replace(profile, limit=999, seed=1), run_paths("warm", base))  # every mask is known now
     start = time.perf_counter()
-    datasets.build(profile, run_paths("bench", base))
+    face_pairs.build(profile, run_paths("bench", base))
     (Path(base) / "seconds.txt").write_text(str(time.perf_counter() - start))
     return 0
 

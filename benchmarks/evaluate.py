@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from facedeblur_utils.metrics import psnr, ssim
+from facedeblur_utils.metrics.psnr_ssim import psnr, ssim
 
 GOAL = 5.0  # times scikit-image's speed
 TOLERANCE = 1e-4

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import torch
 
-from facedeblur_utils import assets, head_segmenter, paths, segmentation
+from facedeblur_utils import downloads, paths
+from facedeblur_utils.data import head_segmenter, segmentation
 
 GOAL = 0.93  # mean intersection over union
 SIZES = (256, 128, 64)
@@ -20,7 +21,7 @@ def main() -> int:
     facts = json.loads((paths.WEIGHTS / "head_segmenter.json").read_text(encoding="utf-8"))
     generator = torch.Generator().manual_seed(facts["seed"])
     held_out, _ = head_segmenter.held_out_and_rest(999, 100, generator)
-    files = sorted(assets.fetch("sample_faces").glob("*.jpg"))
+    files = sorted(downloads.fetch("sample_faces").glob("*.jpg"))
     images, confidence = head_segmenter.teacher_faces([files[i] for i in held_out])
     teacher, found = confidence > 127, {}
     for size in SIZES:

@@ -11,9 +11,11 @@ import cv2
 import numpy as np
 import torch
 
-from facedeblur_utils import assets, deblur, precision, published
-from facedeblur_utils.restorer import Restorer
-from facedeblur_utils.segmentation import open_landmarker
+from facedeblur_utils import downloads
+from facedeblur_utils.data.segmentation import open_landmarker
+from facedeblur_utils.models.nafnet import Restorer
+from facedeblur_utils.photo import deblur, published
+from facedeblur_utils.training import precision
 
 FASTER = 2.0  # times the plain pass, on a CPU with AMX
 DEBLUR_SECONDS, LOAD_SECONDS = 2.0, 3.0
@@ -52,7 +54,7 @@ def forward_ratio(size: int) -> float:
 def photo_with_one_face(side: int = 1024) -> np.ndarray:
     """A grey square photo with a face of about a third of its width."""
     photo = np.full((side, side, 3), 120, np.uint8)
-    file = assets.fetch("sample_faces") / "000014.jpg"
+    file = downloads.fetch("sample_faces") / "000014.jpg"
     face = cv2.resize(cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB), (356, 436))
     photo[300 : 300 + 436, 330 : 330 + 356] = cv2.blur(face, (25, 1))
     return photo
@@ -62,7 +64,7 @@ def loading_seconds() -> float:
     """A fresh Python that imports `deblur`, loads the weights and opens MediaPipe."""
     code = (
         "from facedeblur_utils import deblur\n"
-        "from facedeblur_utils.segmentation import open_landmarker\n"
+        "from facedeblur_utils.data.segmentation import open_landmarker\n"
         "deblur.open_model(None)\n"
         "with open_landmarker(): pass\n"
     )

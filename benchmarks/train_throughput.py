@@ -22,13 +22,14 @@ import torch.nn.functional as F
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from facedeblur_utils import datasets, jobs, losses, precision, training, vgg
-from facedeblur_utils.epoch_log import EpochLog
-from facedeblur_utils.experiments import Run
+from facedeblur_utils.data import face_pairs
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import load_profile
 from facedeblur_utils.progress import Progress
-from facedeblur_utils.run_config import build_nets
+from facedeblur_utils.training import loops, losses, precision, trainer, vgg
+from facedeblur_utils.training.experiments import Run
+from facedeblur_utils.training.run_config import build_nets
+from facedeblur_utils.training.watch import EpochLog
 
 FACES = {64: 64, 128: 32}  # made-up training faces per image size: enough steps to time
 VALIDATION = 50  # as in the sample profile
@@ -71,23 +72,23 @@ class PngPairs(Dataset):
         return tuple(torch.from_numpy(image.copy()).permute(2, 0, 1).float() / 255 for image in images)
 
 
-def open_quietly(network: str, size: int, folder: str) -> jobs.Job:
+def open_quietly(network: str, size: int, folder: str) -> trainer.Job:
     profile = load_profile("sample", {"image_size": size})
     run = Run(NAMES[network], network, (("SFB1", 50),), (50,))
     with contextlib.redirect_stdout(io.StringIO()):
-        return jobs.open_job(run, profile, RunPaths(f"bench{size}", Path(folder)))
+        return trainer.open_job(run, profile, RunPaths(f"bench{size}", Path(folder)))
 
 
-def loop_seconds(job: jobs.Job, epoch: int) -> float:
+def loop_seconds(job: trainer.Job, epoch: int) -> float:
     """Seconds of the study's own loop over one epoch."""
     log = EpochLog(job.accelerator, Progress(1 << 30, "", stream=io.StringIO()), "", job.profile.batch_size)
-    one_epoch = {"autoencoder": training.autoencoder_epoch, "gan": training.gan_epoch}[job.run.network]
+    one_epoch = {"autoencoder": loops.autoencoder_epoch, "gan": loops.gan_epoch}[job.run.network]
     start = time.perf_counter()
     one_epoch(job, "SFB1", epoch, log)
     return time.perf_counter() - start
 
 
-def bare_seconds(job: jobs.Job) -> float:
+def bare_seconds(job: trainer.Job) -> float:
     """Seconds of as many forward-backward-steps on one resident batch: same nets, losses, precision."""
     batch = next(job.epoch_batches("SFB1", 1))
     nets, optimizers = job.nets, job.optimizers
@@ -148,7 +149,7 @@ def write_pngs(folder: Path, size: int) -> None:
         Image.fromarray(sharp).save(folder / f"{name}_sharp.png")
 
 
-def overhead(job: jobs.Job, epoch_seconds: float) -> float:
+def overhead(job: trainer.Job, epoch_seconds: float) -> float:
     """Share of a sample-profile epoch that validation and checkpoint take."""
     took = []
     for epoch in range(1, REPEATS + 1):
@@ -188,7 +189,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--compile", action="store_true", help="what torch.compile gains")
     chosen = parser.parse_args()
-    datasets.open_pairs = lambda paths, name, split: MadeUpPairs(name, split, int(paths.profile[5:]))
+    face_pairs.open_pairs = lambda paths, name, split: MadeUpPairs(name, split, int(paths.profile[5:]))
     vgg.available_kind = lambda: (vgg.RANDOM, "")
     features = precision.cpu_features()
     amx = "amx_bf16" in features

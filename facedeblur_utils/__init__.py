@@ -1,6 +1,6 @@
-"""Tools of the face-deblurring study: a thin, flat package that the notebooks and `run_all.py` call.
+"""Tools of the face-deblurring study: the package that the notebooks and `run_all.py` call.
 
-For a blurred photo: `facedeblur_utils.deblur(image)`, see the module `deblur`.
+For a blurred photo: `facedeblur_utils.deblur(image)`, see `photo/deblur.py`.
 """
 
 __version__ = "0.1.0"
@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str):
     # Loaded when asked for, so that importing the package stays light.
     if name == "deblur":
-        import importlib
+        from facedeblur_utils.photo.deblur import deblur
 
-        return importlib.import_module("facedeblur_utils.deblur")
+        return deblur
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,9 +16,9 @@ from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 
-from facedeblur_utils.notebook_files import code_cells, source
 from facedeblur_utils.paths import PACKAGE
 from facedeblur_utils.profiles import Profile
+from facedeblur_utils.running.notebook_files import code_cells, source
 
 NAME = PACKAGE.name
 SET_UP_TAG = "colab"  # the cell that installs things in Colab changes no result

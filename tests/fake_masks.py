@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from facedeblur_utils import dataset_chunks, mask_cache
-from facedeblur_utils.array_file import ArrayFile
-from facedeblur_utils.dataset_build import build
-from facedeblur_utils.mask_cache import Segmentation
+from facedeblur_utils.data import chunks, mask_cache
+from facedeblur_utils.data.array_file import ArrayFile
+from facedeblur_utils.data.build import build
+from facedeblur_utils.data.mask_cache import Segmentation
 from facedeblur_utils.paths import run_paths
 from facedeblur_utils.profiles import load_profile
 
@@ -45,15 +45,15 @@ def install(patch=setattr):
     patch(mask_cache, "find_heads", find_heads)
     patch(mask_cache, "find_faces", find_faces)
     patch(mask_cache, "model_hash", lambda: "fake masks")
-    patch(dataset_chunks.segmentation, "open_landmarker", no_landmarker)
-    patch(dataset_chunks.segmentation, "head_segmenter_name", lambda: "fake masks")
+    patch(chunks.segmentation, "open_landmarker", no_landmarker)
+    patch(chunks.segmentation, "head_segmenter_name", lambda: "fake masks")
 
 
 def build_in_a_process(source: str, base: str, cache: str, killed_at: int) -> None:
     """Target of a process: a build that kills itself before its `killed_at`-th write (0: never)."""
     install()
-    dataset_chunks.CHUNK = 4
-    dataset_chunks.cache_folder = lambda: Path(cache)
+    chunks.CHUNK = 4
+    chunks.cache_folder = lambda: Path(cache)
     if killed_at:
         events = itertools.count(1)
 

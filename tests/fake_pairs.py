@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from facedeblur_utils import datasets, vgg
+from facedeblur_utils.data import face_pairs
+from facedeblur_utils.training import vgg
 
 
 class FakePairs:
@@ -34,7 +35,7 @@ def use_fakes(monkeypatch: pytest.MonkeyPatch, train: int = 12, val: int = 4, si
     """Make `datasets.open_pairs` give fakes."""
     counts = {"train": train, "val": val}
     monkeypatch.setattr(
-        datasets, "open_pairs", lambda paths, name, split: FakePairs(name, split, counts[split], size)
+        face_pairs, "open_pairs", lambda paths, name, split: FakePairs(name, split, counts[split], size)
     )
 
 

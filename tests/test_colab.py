@@ -8,8 +8,9 @@ import tomllib
 import nbformat
 import pytest
 
-from facedeblur_utils import colab, fingerprints
+from facedeblur_utils import fingerprints
 from facedeblur_utils.paths import NOTEBOOKS, ROOT
+from facedeblur_utils.tools import colab
 
 BOOKS = sorted(NOTEBOOKS.glob("*.ipynb"))
 
@@ -18,7 +19,7 @@ BOOKS = sorted(NOTEBOOKS.glob("*.ipynb"))
 def test_notebooks_are_in_step_with_the_projects_address(notebook):
     stored = json.loads(notebook.read_text(encoding="utf-8"))
     wanted = colab.with_colab_cells(notebook, colab.project())
-    assert stored == wanted, "run `python -m facedeblur_utils.colab`"
+    assert stored == wanted, "run `python -m facedeblur_utils.tools.colab`"
     nbformat.validate(nbformat.read(notebook, as_version=4))
 
 

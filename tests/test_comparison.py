@@ -6,15 +6,17 @@ import pytest
 import torch
 from test_evaluation import Darken, MadeUpPairs
 
-from facedeblur_utils import comparison, datasets, publish_restorer
-from facedeblur_utils.experiments import DATASETS
+from facedeblur_utils.data import face_pairs
+from facedeblur_utils.evaluation import comparison
 from facedeblur_utils.paths import run_paths
+from facedeblur_utils.tools import publish_restorer
+from facedeblur_utils.training.experiments import DATASETS
 
 
 @pytest.fixture
 def scores(monkeypatch, tmp_path):
     """Scores of the input, of a network that changes nothing and of one that darkens."""
-    monkeypatch.setattr(datasets, "open_pairs", lambda paths, name, split=None: MadeUpPairs(name))
+    monkeypatch.setattr(face_pairs, "open_pairs", lambda paths, name, split=None: MadeUpPairs(name))
     networks = {"GSFB2": Darken(0.8), "NMIX": Darken(1.0)}
     return comparison.score_networks(networks, run_paths("smoke", tmp_path))
 
@@ -58,8 +60,8 @@ def test_card_names_its_scores_and_warns(scores):
 
 
 def test_published_files_open_again(scores, tmp_path, monkeypatch):
-    from facedeblur_utils import published
-    from facedeblur_utils.restorer import Restorer
+    from facedeblur_utils.models.nafnet import Restorer
+    from facedeblur_utils.photo import published
 
     monkeypatch.setattr(publish_restorer, "WEIGHTS", tmp_path / "restorer.safetensors")
     monkeypatch.setattr(publish_restorer, "CARD", tmp_path / "README.md")
@@ -82,7 +84,7 @@ def test_untrained_models_are_left_out(tmp_path, monkeypatch, capsys):
 
 
 def test_package_carries_weights_that_beat_the_blurred_input():
-    from facedeblur_utils import published
+    from facedeblur_utils.photo import published
 
     facts = published.facts()
     gains = {(row["dataset"], row["region"], row["metric"]): row for row in facts["scores"]}

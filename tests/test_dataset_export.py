@@ -9,8 +9,9 @@ import yaml
 from PIL import Image
 from test_datasets import built, folder, masks  # noqa: F401 - fixtures
 
-from facedeblur_utils import dataset_export, datasets
+from facedeblur_utils.data import face_pairs
 from facedeblur_utils.errors import UsageError
+from facedeblur_utils.tools import dataset_export
 
 
 def pixels(path):
@@ -27,7 +28,7 @@ def test_basicsr_pairs_by_equal_names(exported):
     paths, target = exported
     options = yaml.safe_load((target / "basicsr.yml").read_text())["datasets"]
     for split in ("train", "val", "test"):
-        data = datasets.open_pairs(paths, "SB2SM", split)
+        data = face_pairs.open_pairs(paths, "SB2SM", split)
         gt, lq = Path(options[split]["dataroot_gt"]), Path(options[split]["dataroot_lq"])
         names = sorted(p.name for p in gt.iterdir())
         assert names == sorted(p.name for p in lq.iterdir()) == [f"{i}.png" for i in data.image_ids]
@@ -38,7 +39,7 @@ def test_basicsr_pairs_by_equal_names(exported):
 def test_deblurganv2_pairs_by_sorted_globs_and_gets_the_blurred_side_as_a(exported):
     paths, target = exported
     config = yaml.safe_load((target / "deblurganv2.yaml").read_text())
-    data = datasets.open_pairs(paths, "SB2SM", "train")
+    data = face_pairs.open_pairs(paths, "SB2SM", "train")
     files_a, files_b = (sorted(glob(config["train"][side])) for side in ("files_a", "files_b"))
     assert [Path(p).name for p in files_a] == [Path(p).name for p in files_b]
     assert len(files_a) == len(data) and config["train"]["bounds"] == [0, 1]

@@ -4,9 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from facedeblur_utils import assets, blur, dataset_images, faces, mask_cache, segmentation
-from facedeblur_utils.kernels import linear_motion_kernel
-from facedeblur_utils.mask_cache import MaskCache, Segmentation
+from facedeblur_utils import downloads
+from facedeblur_utils.blur import operators
+from facedeblur_utils.blur.kernels import linear_motion_kernel
+from facedeblur_utils.data import faces, mask_cache, recipe, segmentation
+from facedeblur_utils.data.mask_cache import MaskCache, Segmentation
 from facedeblur_utils.profiles import load_profile
 
 PROFILE = load_profile("smoke")
@@ -15,7 +17,7 @@ PROFILE = load_profile("smoke")
 @pytest.fixture(scope="module")
 def face():
     """A face seen from the front."""
-    return faces.decode((assets.fetch("sample_faces") / "000552.jpg").read_bytes())
+    return faces.decode((downloads.fetch("sample_faces") / "000552.jpg").read_bytes())
 
 
 @pytest.fixture(scope="module")
@@ -35,19 +37,17 @@ def disc(radius, size=64):
 
 def test_why_an_image_leaves():
     large, small, none = disc(20), disc(3), disc(0)
-    assert dataset_images.problem(found(large, large), large, large, PROFILE) == ""
-    assert dataset_images.problem(found(none, large, 0), none, large, PROFILE) == "no face found"
-    assert "face covers 0.8 % of the image" in dataset_images.problem(
-        found(small, large), small, large, PROFILE
-    )
-    assert "no person" in dataset_images.problem(found(large, none), large, none, PROFILE)
+    assert recipe.problem(found(large, large), large, large, PROFILE) == ""
+    assert recipe.problem(found(none, large, 0), none, large, PROFILE) == "no face found"
+    assert "face covers 0.8 % of the image" in recipe.problem(found(small, large), small, large, PROFILE)
+    assert "no person" in recipe.problem(found(large, none), large, none, PROFILE)
 
 
 def test_what_is_remarked():
     large = disc(20)
-    assert dataset_images.remarks(found(large, large), 64, 64) == ""
-    assert dataset_images.remarks(found(large, large, 3), 64, 64) == "3 faces, the largest taken"
-    assert dataset_images.remarks(found(large, large), 40, 64) == "enlarged from 40 pixels"
+    assert recipe.remarks(found(large, large), 64, 64) == ""
+    assert recipe.remarks(found(large, large, 3), 64, 64) == "3 faces, the largest taken"
+    assert recipe.remarks(found(large, large), 40, 64) == "enlarged from 40 pixels"
 
 
 def test_masks_of_two_faces_take_the_larger(face, landmarker, tmp_path):
@@ -83,20 +83,20 @@ def test_turned_photo_is_aligned(face, landmarker):
     turn = cv2.getRotationMatrix2D((89, 109), 25, 1.5)
     turn[:, 2] += (240, 180)
     photo = cv2.warpAffine(face, turn, (700, 600), borderValue=(90, 110, 100))
-    out = dataset_images.aligned(photo, landmarker)
+    out = recipe.aligned(photo, landmarker)
     assert out.shape[0] == out.shape[1] == pytest.approx(1.5 * 178, rel=0.12)
     expected = segmentation.face_landmarks(faces.resize(faces.central_square(face), 256), landmarker)
     seen = segmentation.face_landmarks(faces.resize(out, 256), landmarker)
     assert np.linalg.norm(seen - expected, axis=1).mean() < 10
     with pytest.raises(faces.ImageProblem, match="no face found to align"):
-        dataset_images.aligned(np.full((300, 300, 3), 128, np.uint8), landmarker)
+        recipe.aligned(np.full((300, 300, 3), 128, np.uint8), landmarker)
 
 
 @pytest.mark.parametrize("gamma", [1.0, 2.2])
 def test_gamma_of_the_profile_is_used(face, gamma):
     profile = load_profile("smoke", {"blur_gamma": gamma})
-    sharp = dataset_images.sharp_face(face, 64).sharp
-    pictures, kernels, drawn = dataset_images.blur_face(sharp, disc(20), disc(28), "a", profile)
+    sharp = recipe.sharp_face(face, 64).sharp
+    pictures, kernels, drawn = recipe.blur_face(sharp, disc(20), disc(28), "a", profile)
     kernel = linear_motion_kernel(drawn["length_1"], drawn["angle_1"])
     np.testing.assert_array_equal(kernels[1], kernel)
-    np.testing.assert_array_equal(pictures["SFB1"], blur.convolve(sharp, kernel, gamma))
+    np.testing.assert_array_equal(pictures["SFB1"], operators.convolve(sharp, kernel, gamma))

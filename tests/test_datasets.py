@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facedeblur_utils import blur, dataset_chunks, datasets, metrics
-from facedeblur_utils.array_file import ArrayFile, disk_error
+from facedeblur_utils.blur import operators
+from facedeblur_utils.data import chunks, face_pairs
+from facedeblur_utils.data.array_file import ArrayFile, disk_error
 from facedeblur_utils.errors import StudyError, UsageError
+from facedeblur_utils.metrics import psnr_ssim
 from facedeblur_utils.paths import run_paths
 from facedeblur_utils.profiles import load_profile
 
@@ -42,14 +44,14 @@ def folder(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def masks(monkeypatch, tmp_path):
     fake_masks.install(monkeypatch.setattr)
-    monkeypatch.setattr(dataset_chunks, "CHUNK", 4)
-    monkeypatch.setattr(dataset_chunks, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(chunks, "CHUNK", 4)
+    monkeypatch.setattr(chunks, "cache_folder", lambda: tmp_path / "cache")
 
 
 def built(folder, base, workers=2, **overrides):
     profile = load_profile("smoke", {"source": str(folder), "limit": 0, **overrides})
     paths = run_paths("smoke", base)
-    datasets.build(profile, paths, workers=workers)
+    face_pairs.build(profile, paths, workers=workers)
     return paths
 
 
@@ -60,7 +62,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 def test_pairs_share_kernels_and_keep_to_their_masks(folder, tmp_path):
     paths = built(folder, tmp_path)
-    open_pairs = {name: datasets.open_pairs(paths, name) for name in datasets.DATASETS}
+    open_pairs = {name: face_pairs.open_pairs(paths, name) for name in face_pairs.DATASETS}
     for whole, part in (("SFB1", "SB1SD"), ("SFB2", "SB2SM")):
         full, local = open_pairs[whole], open_pairs[part]
         np.testing.assert_array_equal(full.lengths, local.lengths)
@@ -70,7 +72,7 @@ def test_pairs_share_kernels_and_keep_to_their_masks(folder, tmp_path):
         np.testing.assert_array_equal(local.blurred[mask], full.blurred[mask])
         np.testing.assert_array_equal(local.blurred[~mask], local.sharp[~mask])
         for index in (0, 5):
-            expected = blur.convolve(full.sharp[index], full.kernel(index))
+            expected = operators.convolve(full.sharp[index], full.kernel(index))
             np.testing.assert_array_equal(full.blurred[index], expected)
     assert not np.array_equal(open_pairs["SFB1"].lengths, open_pairs["SFB2"].lengths)
     assert len({data.fingerprint for data in open_pairs.values()}) == 4
@@ -79,8 +81,8 @@ def test_pairs_share_kernels_and_keep_to_their_masks(folder, tmp_path):
 def test_kernels_are_stored_as_an_array_too(folder, tmp_path):
     paths = built(folder, tmp_path)
     stored = np.load(paths.data / "kernels_2.npy")
-    images = datasets.image_table(paths)
-    data = datasets.open_pairs(paths, "SFB2")
+    images = face_pairs.image_table(paths)
+    data = face_pairs.open_pairs(paths, "SFB2")
     for index in (0, 11):
         kernel, row = data.kernel(index), images["row"][index]
         border = (stored.shape[1] - len(kernel)) // 2
@@ -89,19 +91,19 @@ def test_kernels_are_stored_as_an_array_too(folder, tmp_path):
 
 def test_parts_are_disjoint_and_complete(folder, tmp_path):
     paths = built(folder, tmp_path)
-    parts = [datasets.open_pairs(paths, "SFB1", split) for split in ("train", "val", "test")]
+    parts = [face_pairs.open_pairs(paths, "SFB1", split) for split in ("train", "val", "test")]
     together = [image_id for part in parts for image_id in part.image_ids]
-    assert together == datasets.open_pairs(paths, "SFB1").image_ids and len(set(together)) == FACES - 1
+    assert together == face_pairs.open_pairs(paths, "SFB1").image_ids and len(set(together)) == FACES - 1
     sharp = np.concatenate([part.sharp for part in parts])
-    np.testing.assert_array_equal(sharp, datasets.open_pairs(paths, "SFB1").sharp)
+    np.testing.assert_array_equal(sharp, face_pairs.open_pairs(paths, "SFB1").sharp)
     blurred, same = parts[0].batch([3, 1])
     np.testing.assert_array_equal(blurred, parts[0].blurred[[3, 1]])
     np.testing.assert_array_equal(same, parts[0].sharp[[3, 1]])
 
 
 def test_drawn_lengths_follow_the_width(folder, tmp_path):
-    small = datasets.open_pairs(built(folder, tmp_path / "32"), "SFB1")
-    large = datasets.open_pairs(built(folder, tmp_path / "64", image_size=64), "SFB1")
+    small = face_pairs.open_pairs(built(folder, tmp_path / "32"), "SFB1")
+    large = face_pairs.open_pairs(built(folder, tmp_path / "64", image_size=64), "SFB1")
     assert small.lengths.min() >= 0.05 * 32 and small.lengths.max() <= 0.15 * 32
     np.testing.assert_allclose(large.lengths, 2 * small.lengths, atol=1e-3)
     np.testing.assert_array_equal(large.angles, small.angles)
@@ -109,15 +111,15 @@ def test_drawn_lengths_follow_the_width(folder, tmp_path):
 
 def test_image_without_face_leaves_all_four_and_is_listed(folder, tmp_path):
     paths = built(folder, tmp_path)
-    assert datasets.facts(paths)["excluded"] == [{"image_id": "000007", "reason": "no face found"}]
-    assert all("000007" not in datasets.open_pairs(paths, name).image_ids for name in datasets.DATASETS)
-    quality = datasets.quality_table(paths).set_index("image_id")
+    assert face_pairs.facts(paths)["excluded"] == [{"image_id": "000007", "reason": "no face found"}]
+    assert all("000007" not in face_pairs.open_pairs(paths, name).image_ids for name in face_pairs.DATASETS)
+    quality = face_pairs.quality_table(paths).set_index("image_id")
     assert quality.loc["000007", "status"] == "left out" and quality.loc["000001", "reason"] == ""
 
 
 def test_same_bytes_with_any_number_of_workers_and_size_of_chunks(folder, tmp_path, monkeypatch):
     one, four = (built(folder, tmp_path / str(n), workers=n) for n in (1, 4))
-    monkeypatch.setattr(dataset_chunks, "CHUNK", 7)
+    monkeypatch.setattr(chunks, "CHUNK", 7)
     other = built(folder, tmp_path / "chunks", workers=2)
     assert contents(one.data) == contents(four.data) == contents(other.data)
     assert contents(one.data) != contents(built(folder, tmp_path / "seed", seed=5).data)
@@ -126,7 +128,7 @@ def test_same_bytes_with_any_number_of_workers_and_size_of_chunks(folder, tmp_pa
 def test_second_build_does_nothing_and_a_changed_setting_builds_again(folder, tmp_path, monkeypatch):
     paths = built(folder, tmp_path)
     before = (paths.data / "faces.npy").stat().st_mtime_ns
-    monkeypatch.setattr(dataset_chunks, "fill", None)
+    monkeypatch.setattr(chunks, "fill", None)
     built(folder, tmp_path)
     assert (paths.data / "faces.npy").stat().st_mtime_ns == before
     with pytest.raises(TypeError):
@@ -137,10 +139,10 @@ def test_second_build_does_nothing_and_a_changed_setting_builds_again(folder, tm
 @pytest.mark.parametrize("noise", [0.0, 0.03])
 def test_stored_and_composed_parts(folder, tmp_path, composite, noise):
     paths = built(folder, tmp_path, composite=composite, noise=noise)
-    data = datasets.open_pairs(paths, "SB2SM")
+    data = face_pairs.open_pairs(paths, "SB2SM")
     stored = (paths.data / "SB2SM.npy").exists()
     assert stored == (composite == "matte" or noise > 0)
-    expected = blur.composite(data.sharp[2], data.kernel(2), data.blur_masks[2], composite)
+    expected = operators.composite(data.sharp[2], data.kernel(2), data.blur_masks[2], composite)
     difference = data.blurred[2].astype(float) - expected
     assert difference.std() == pytest.approx(255 * noise, rel=0.1, abs=1e-9)
 
@@ -148,10 +150,10 @@ def test_stored_and_composed_parts(folder, tmp_path, composite, noise):
 def test_input_scores_agree_with_the_metrics(folder, tmp_path):
     torch = pytest.importorskip("torch")
     paths = built(folder, tmp_path)
-    scores = datasets.input_scores(paths).set_index(["dataset", "image_id", "region", "metric"])["value"]
+    scores = face_pairs.input_scores(paths).set_index(["dataset", "image_id", "region", "metric"])["value"]
     assert len(scores) == 4 * (FACES - 1) * 4 * 2
-    for name in datasets.DATASETS:
-        data = datasets.open_pairs(paths, name)
+    for name in face_pairs.DATASETS:
+        data = face_pairs.open_pairs(paths, name)
         output, target = (
             torch.from_numpy(a.transpose(0, 3, 1, 2) / np.float32(255)) for a in data.batch(range(len(data)))
         )
@@ -160,7 +162,7 @@ def test_input_scores_agree_with_the_metrics(folder, tmp_path):
         for region, mask in regions.items():
             mask = None if mask is None else torch.from_numpy(mask.copy())
             for metric in ("psnr", "ssim"):
-                expected = getattr(metrics, metric)(output, target, mask).numpy()
+                expected = getattr(psnr_ssim, metric)(output, target, mask).numpy()
                 found = scores[name].unstack(["region", "metric"]).loc[data.image_ids, (region, metric)]
                 np.testing.assert_allclose(found, expected, atol=2e-4)
 
@@ -169,7 +171,7 @@ def test_killed_ten_times_and_still_the_same_bytes(folder, tmp_path):
     expected = contents(built(folder, tmp_path / "whole").data)
     run = tmp_path / "killed/runs/smoke"
     context = multiprocessing.get_context("forkserver")  # the imports are paid once
-    context.set_forkserver_preload(["facedeblur_utils.dataset_build"])
+    context.set_forkserver_preload(["facedeblur_utils.data.build"])
     dice = random.Random(0)
     seen = set()
     for killed_at in [*(dice.randint(1, 16) for _ in range(10)), 0]:
@@ -189,10 +191,10 @@ def test_identities_keep_persons_together_and_are_reported(folder, tmp_path):
     file = tmp_path / "identity.txt"
     file.write_text("\n".join(f"{n:06d}.jpg {n // 3}" for n in range(1, FACES + 1)))
     paths = built(folder, tmp_path, identity_file=str(file))
-    people = datasets.image_table(paths)["image_id"].astype(int) // 3
-    assert datasets.image_table(paths)["split"].groupby(people).nunique().max() == 1
-    assert [row["also in train"] for row in datasets.facts(paths)["leakage"]] == [0, 0, 0]
-    assert datasets.facts(built(folder, tmp_path / "unknown"))["leakage"] is None
+    people = face_pairs.image_table(paths)["image_id"].astype(int) // 3
+    assert face_pairs.image_table(paths)["split"].groupby(people).nunique().max() == 1
+    assert [row["also in train"] for row in face_pairs.facts(paths)["leakage"]] == [0, 0, 0]
+    assert face_pairs.facts(built(folder, tmp_path / "unknown"))["leakage"] is None
 
 
 def test_copies_of_one_picture_stay_out(folder, tmp_path):
@@ -201,7 +203,7 @@ def test_copies_of_one_picture_stay_out(folder, tmp_path):
     for path in folder.iterdir():
         (twice / path.name).write_bytes(path.read_bytes())
     (twice / "000099.png").write_bytes((folder / "000004.png").read_bytes())
-    excluded = datasets.facts(built(twice, tmp_path))["excluded"]
+    excluded = face_pairs.facts(built(twice, tmp_path))["excluded"]
     assert {"image_id": "000099", "reason": "same file as 000004"} in excluded
 
 
@@ -242,7 +244,7 @@ def test_every_bad_image_is_mended_or_listed(folder, tmp_path):
     mixed = tmp_path / "mixed"
     shutil.copytree(folder, mixed)
     expected = bad_files(mixed)
-    quality = datasets.quality_table(built(mixed, tmp_path)).set_index("image_id")["reason"]
+    quality = face_pairs.quality_table(built(mixed, tmp_path)).set_index("image_id")["reason"]
     for image_id, said in expected.items():
         assert quality[image_id].startswith(said) and bool(quality[image_id]) == bool(said)
     assert (quality != "").sum() == sum(map(bool, expected.values()))
@@ -277,7 +279,7 @@ def test_disk_that_fills_while_writing(folder, tmp_path, monkeypatch):
 
 def test_full_disk_is_one_line(folder, tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr(dataset_chunks.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(chunks.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(StudyError, match="only .* MB are free"):
         built(folder, tmp_path)
 
@@ -285,16 +287,16 @@ def test_full_disk_is_one_line(folder, tmp_path, monkeypatch):
 def test_opening_what_is_not_there(folder, tmp_path):
     paths = run_paths("smoke", tmp_path)
     with pytest.raises(StudyError, match="run notebook 02"):
-        datasets.open_pairs(paths, "SFB1")
+        face_pairs.open_pairs(paths, "SFB1")
     with pytest.raises(UsageError, match="unknown dataset 'SFB3'"):
-        datasets.open_pairs(paths, "SFB3")
+        face_pairs.open_pairs(paths, "SFB3")
     with pytest.raises(UsageError, match="unknown part 'dev'"):
-        datasets.open_pairs(built(folder, tmp_path), "SFB1", "dev")
+        face_pairs.open_pairs(built(folder, tmp_path), "SFB1", "dev")
 
 
 def test_facts_say_what_made_the_data(folder, tmp_path):
     paths = built(folder, tmp_path)
-    facts = datasets.facts(paths)
+    facts = face_pairs.facts(paths)
     assert sum(facts["counts"].values()) == FACES - 1 == facts["found"] - 1
     assert facts["recipe"]["profile"]["image_size"] == 32 and facts["head_segmenter"] == "fake masks"
     assert str(folder.parent) not in json.dumps(facts)

@@ -13,9 +13,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 import facedeblur_utils
-from facedeblur_utils import alignment, assets, deblur, segmentation
+from facedeblur_utils import downloads
+from facedeblur_utils.data import alignment, segmentation
 from facedeblur_utils.errors import StudyError, UsageError
-from facedeblur_utils.restorer import Restorer
+from facedeblur_utils.models.nafnet import Restorer
+from facedeblur_utils.photo import deblur
 
 
 class Brighter(nn.Module):
@@ -31,7 +33,7 @@ class Brighter(nn.Module):
 
 @pytest.fixture(scope="module")
 def faces():
-    files = sorted(assets.fetch("sample_faces").glob("*.jpg"))[:6]
+    files = sorted(downloads.fetch("sample_faces").glob("*.jpg"))[:6]
     return [cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB) for file in files]
 
 
@@ -216,6 +218,8 @@ def test_wrong_weights_are_one_line(tmp_path):
 def test_package_is_light_and_offers_deblur(faces, monkeypatch):
     monkeypatch.setattr(deblur.published, "facts", lambda: {"image_size": 64})
     assert facedeblur_utils.deblur(faces[0], Brighter()).shape == faces[0].shape
-    code = "import sys, facedeblur_utils; print('torch' in sys.modules, callable(facedeblur_utils.deblur))"
+    code = (
+        "import sys, facedeblur_utils; print('torch' in sys.modules, callable(facedeblur_utils.photo.deblur))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.split() == ["False", "True"], done.stderr

@@ -10,13 +10,20 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio
 from torch import nn
 
-from facedeblur_utils import classical, evaluation, panels, result_tables, task_scores
-from facedeblur_utils.blur import convolve
+from facedeblur_utils.blur.kernels import linear_motion_kernel
+from facedeblur_utils.blur.operators import convolve
+from facedeblur_utils.data import face_pairs
 from facedeblur_utils.errors import StudyError
-from facedeblur_utils.experiments import DATASETS
-from facedeblur_utils.kernels import linear_motion_kernel
+from facedeblur_utils.evaluation import scores as score_module
+from facedeblur_utils.evaluation.scores import COLUMNS, evaluate_all, read_scores
+from facedeblur_utils.metrics import tasks
+from facedeblur_utils.models import classical
+from facedeblur_utils.models.apply import restore
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import load_profile
+from facedeblur_utils.reporting import panels, result_tables
+from facedeblur_utils.training import loops
+from facedeblur_utils.training.experiments import DATASETS
 
 SIZE, COUNT = 32, 6
 
@@ -75,26 +82,26 @@ def study(tmp_path, monkeypatch):
     def load_network(paths, run, epoch="last", seed=1):
         return Darken(factors.setdefault((run, epoch), 0.99 - 0.01 * len(factors)))
 
-    monkeypatch.setattr(evaluation.datasets, "open_pairs", lambda paths, name, split: MadeUpPairs(name))
-    monkeypatch.setattr(evaluation.training, "load_network", load_network)
+    monkeypatch.setattr(face_pairs, "open_pairs", lambda paths, name, split: MadeUpPairs(name))
+    monkeypatch.setattr(loops, "load_network", load_network)
     monkeypatch.setattr(classical, "RICHARDSON_LUCY_STEPS", 1)
-    monkeypatch.setattr(evaluation, "whole_image_scorers", lambda size: nullcontext([brightness]))
+    monkeypatch.setattr(score_module, "whole_image_scorers", lambda size: nullcontext([brightness]))
     boxes = {"eyes": (8, 8, 20, 16), "mouth": (8, 18, 20, 26)}
-    monkeypatch.setattr(task_scores, "feature_boxes", lambda sharp, aspect: boxes)
+    monkeypatch.setattr(tasks, "feature_boxes", lambda sharp, aspect: boxes)
     return load_profile("smoke"), RunPaths("smoke", tmp_path)
 
 
 def test_restore_clamps_rounds_and_keeps_order():
     images = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.full((1, 12, 14, 3), 60, np.uint8)
     network = Darken(1.1).train()
-    output = evaluation.restore(network, images, batch=2)
+    output = restore(network, images, batch=2)
     np.testing.assert_array_equal(output[:, 0, 0, 0], [0, 66, 132, 198, 255])
     assert output.dtype == np.uint8 and output.shape == images.shape
     assert network.training  # evaluation leaves the network's mode as it was
 
 
 def test_every_combination_is_scored(study):
-    scores = evaluation.evaluate_all(*study)
+    scores = evaluate_all(*study)
     models = ["input", "Wiener", "RichardsonLucy", *result_tables.MODELS]
     models += ["GSFB2_25", "GSFB2_100", "GSFB2_20", "GSFB2_best"]
     assert list(scores.columns) == ["model", "dataset", "image_id", "region", "metric", "value"]
@@ -108,16 +115,16 @@ def test_every_combination_is_scored(study):
 
 
 def test_scores_are_of_8_bit_images(study):
-    scores = evaluation.evaluate_all(*study).set_index(["model", "dataset", "image_id", "region", "metric"])
+    scores = evaluate_all(*study).set_index(["model", "dataset", "image_id", "region", "metric"])
     pairs = MadeUpPairs("SFB2")
-    output = evaluation.restore(evaluation.training.load_network(None, "GSFB2", 2), pairs.blurred)
+    output = restore(loops.load_network(None, "GSFB2", 2), pairs.blurred)
     expected = peak_signal_noise_ratio(pairs.sharp[3], output[3])
     value = scores.loc[("GSFB2", "SFB2", "000004", "whole", "psnr"), "value"]
     assert value == pytest.approx(expected, abs=1e-4)
 
 
 def test_untouched_background_of_the_input_is_perfect(study):
-    scores = evaluation.evaluate_all(*study)
+    scores = evaluate_all(*study)
     rows = scores[(scores["model"] == "input") & (scores["region"] == "background")]
     local = rows[rows["dataset"].isin(["SB1SD", "SB2SM"])]
     assert np.isinf(local.loc[local["metric"] == "psnr", "value"]).all()
@@ -126,15 +133,15 @@ def test_untouched_background_of_the_input_is_perfect(study):
 
 
 def test_same_scores_file_twice(study):
-    evaluation.evaluate_all(*study)
+    evaluate_all(*study)
     first = study[1].scores.read_bytes()
-    evaluation.evaluate_all(*study)
+    evaluate_all(*study)
     assert study[1].scores.read_bytes() == first
 
 
 def test_missing_scores_say_which_notebook(tmp_path):
     with pytest.raises(StudyError, match="run notebook 05_evaluation first"):
-        evaluation.read_scores(RunPaths("smoke", tmp_path))
+        read_scores(RunPaths("smoke", tmp_path))
 
 
 def made_up_scores():
@@ -148,7 +155,7 @@ def made_up_scores():
             for image, shift in (("a", -1), ("b", 1))
             for metric, scale in (("psnr", 1.0), ("ssim", 0.01))
         ],
-        columns=evaluation.COLUMNS,
+        columns=COLUMNS,
     )
 
 
@@ -181,7 +188,7 @@ def test_best_cells_share_ties_as_printed_and_leave_out_the_input():
 
 @pytest.mark.parametrize("name", ["fig_5_01", "fig_5_05", "fig_5_13", "fig_5_18"])
 def test_panels(study, name):
-    evaluation.evaluate_all(*study)
+    evaluate_all(*study)
     gallery = panels.Gallery(*study)
     fig, caption, data = panels.draw_panel(name, gallery)
     assert set(zip(data["model"], data["dataset"], strict=True)) == set(panels.PANELS[name].pairs)
@@ -197,7 +204,7 @@ def test_there_is_a_panel_for_each_figure_of_chapter_5():
 
 def test_further_seeds_are_rows_of_their_own_and_part_of_the_mean(study):
     profile, paths = study
-    scores = evaluation.evaluate_all(dataclasses.replace(profile, seeds=2), paths)
+    scores = evaluate_all(dataclasses.replace(profile, seeds=2), paths)
     assert "ASFB1.seed2" in set(scores["model"]) and "input.seed2" not in set(scores["model"])
     chosen = scores[
         (scores["region"] == "whole") & (scores["metric"] == "psnr") & (scores["dataset"] == "SFB1")
@@ -216,7 +223,7 @@ def test_seed_table_is_mean_and_deviation_over_the_seeds():
         for metric in ("psnr", "ssim")
         for i, value in enumerate(pair)
     ]
-    table = result_tables.seed_table(pd.DataFrame(rows, columns=evaluation.COLUMNS))
+    table = result_tables.seed_table(pd.DataFrame(rows, columns=COLUMNS))
     assert list(table.index) == result_tables.MODELS
     assert set(table["SFB2", "PSNR"]) == {"23.00 ± 2.00"} and set(table["SB1SD", "SSIM"]) == {
         "0.2300 ± 0.0200"
@@ -241,6 +248,6 @@ def test_classical_reference_undoes_known_blur_and_leaves_the_rest_alone():
 def test_landmark_error_by_hand():
     true = np.zeros((478, 2), np.float32)
     true[33], true[263] = (10, 20), (30, 20)
-    assert task_scores.landmark_error(true + np.float32([0, 2]), true) == pytest.approx(0.1)
-    assert task_scores.landmark_error(true, true) == 0
-    assert np.isnan(task_scores.landmark_error(None, true))
+    assert tasks.landmark_error(true + np.float32([0, 2]), true) == pytest.approx(0.1)
+    assert tasks.landmark_error(true, true) == 0
+    assert np.isnan(tasks.landmark_error(None, true))

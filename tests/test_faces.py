@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facedeblur_utils import faces
+from facedeblur_utils.data import faces
 from facedeblur_utils.errors import UsageError
 
 FRACTIONS = (0.9, 0.05, 0.05)

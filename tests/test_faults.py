@@ -100,7 +100,9 @@ def test_a_fault_is_reported_leaves_no_process_and_is_recovered_from(tmp_path, m
         time.sleep(0.5)
         if how == "papermill":
             children = psutil.Process(driver.pid).children()
-            next(c for c in children if "facedeblur_utils.notebook_process" in c.cmdline()).terminate()
+            next(
+                c for c in children if "facedeblur_utils.running.notebook_process" in c.cmdline()
+            ).terminate()
         else:
             driver.send_signal(how)
     out, err = driver.communicate(timeout=60)

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from facedeblur_utils import figures
 from facedeblur_utils.paths import RunPaths
+from facedeblur_utils.reporting import figures
 
 
 @pytest.fixture

@@ -8,14 +8,15 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from facedeblur_utils import fingerprints, freshness, scheduler, summary
-from facedeblur_utils.console import Console
+from facedeblur_utils import fingerprints
 from facedeblur_utils.errors import StudyError
-from facedeblur_utils.execution import Outcome
-from facedeblur_utils.manifest import Manifest, only_one
 from facedeblur_utils.paths import RunPaths
-from facedeblur_utils.pipeline import Stage
 from facedeblur_utils.profiles import load_profile
+from facedeblur_utils.running import freshness, scheduler, summary
+from facedeblur_utils.running.console import Console
+from facedeblur_utils.running.execution import Outcome
+from facedeblur_utils.running.manifest import Manifest, only_one
+from facedeblur_utils.running.pipeline import Stage
 
 MODULES = {
     "__init__": '"""The package."""',
@@ -47,7 +48,9 @@ class Study:
         data, weights = self.paths.data / "faces.npy", self.paths.checkpoints / "G" / "last.safetensors"
         scores, figure = self.paths.scores, self.paths.figures / "fig_5_01.png"
         self.chain = [
-            Stage("02_data", self.book("02_data"), kept=(data,), core="facedeblur_utils.datasets", **base),
+            Stage(
+                "02_data", self.book("02_data"), kept=(data,), core="facedeblur_utils.datasets", **base
+            ),
             Stage(
                 "04_train",
                 self.book("04_train"),
@@ -227,5 +230,5 @@ def test_a_broken_manifest_and_a_second_run_are_one_line_each(study):
 
 
 def test_the_package_itself_is_read_without_importing_it():
-    code = fingerprints.closure(["facedeblur_utils.scheduler"])
-    assert {"facedeblur_utils", "facedeblur_utils.errors", "facedeblur_utils.execution"} <= set(code)
+    code = fingerprints.closure(["facedeblur_utils.running.scheduler"])
+    assert {"facedeblur_utils", "facedeblur_utils.errors", "facedeblur_utils.running.execution"} <= set(code)

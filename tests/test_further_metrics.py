@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from scipy.ndimage import convolve, gaussian_filter, uniform_filter
 
-from facedeblur_utils import further_metrics
-from facedeblur_utils.further_metrics import FurtherMetrics
+from facedeblur_utils.metrics import further
+from facedeblur_utils.metrics.further import FurtherMetrics
 
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
-    monkeypatch.setattr(further_metrics, "_lpips_network", lambda: (None, "not in tests"))
+    monkeypatch.setattr(further, "_lpips_network", lambda: (None, "not in tests"))
 
 
 def images(size, blur=0.0):

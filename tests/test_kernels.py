@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from facedeblur_utils.blur.kernels import disk_kernel, linear_motion_kernel, padded
 from facedeblur_utils.errors import UsageError
-from facedeblur_utils.kernels import disk_kernel, linear_motion_kernel, padded
 
 LENGTHS = (1.5, 3, 5, 9.6, 20.25, 38.4)
 ANGLES = (0, 3, 30, 45, 77.7, 90, 135, 179)

@@ -11,12 +11,13 @@ import pytest
 import skimage.data
 from matplotlib import pyplot as plt
 
-from facedeblur_utils import further_metrics, literature
+from facedeblur_utils import literature
 from facedeblur_utils.errors import StudyError, UsageError
 from facedeblur_utils.literature import drawing, export, implementations, prisma, reading, shapes
 from facedeblur_utils.literature.bibliography import BIB, references
 from facedeblur_utils.literature.loader import FOLDER, load
 from facedeblur_utils.literature.schema import MEASURES, TABLES
+from facedeblur_utils.metrics import further
 from facedeblur_utils.paths import run_paths
 
 PRINTED = [name for name, table in TABLES.items() if table.printed]
@@ -36,7 +37,7 @@ def close_figures():
 @pytest.fixture
 def no_lpips(monkeypatch):
     """LPIPS depends on weights that only some machines can reach."""
-    monkeypatch.setattr(further_metrics, "_lpips_network", lambda: (None, "not in a test"))
+    monkeypatch.setattr(further, "_lpips_network", lambda: (None, "not in a test"))
 
 
 # Tables and their schema
@@ -348,8 +349,8 @@ def test_every_loss_and_metric_has_a_name_or_is_absent():
 
 
 def test_a_name_that_does_not_exist_is_refused():
-    with pytest.raises(StudyError, match="facedeblur_utils.metrics has no miracle"):
-        implementations.resolve("facedeblur_utils.metrics.miracle")
+    with pytest.raises(StudyError, match="facedeblur_utils.metrics.psnr_ssim has no miracle"):
+        implementations.resolve("facedeblur_utils.metrics.psnr_ssim.miracle")
     with pytest.raises(StudyError, match="no module nowhere"):
         implementations.resolve("nowhere.at.all")
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from facedeblur_utils import losses, vgg
-from facedeblur_utils.models import Discriminator, Generator
+from facedeblur_utils.models.thesis import Discriminator, Generator
+from facedeblur_utils.training import losses, vgg
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
-from facedeblur_utils import metric_audit, thesis_results
-from facedeblur_utils.experiments import DATASETS
+from facedeblur_utils.evaluation import metric_audit
+from facedeblur_utils.reporting import thesis_results
+from facedeblur_utils.training.experiments import DATASETS
 
 
 def scene(seed=0, noise=0.05):

@@ -8,8 +8,8 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from facedeblur_utils.kernels import linear_motion_kernel
-from facedeblur_utils.metrics import psnr, ssim
+from facedeblur_utils.blur.kernels import linear_motion_kernel
+from facedeblur_utils.metrics.psnr_ssim import psnr, ssim
 
 SKIMAGE = {
     "gaussian_weights": True,

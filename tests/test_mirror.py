@@ -7,12 +7,12 @@ import time
 import pytest
 from fake_pairs import use_fakes, use_small_vgg
 
-from facedeblur_utils import checkpoints, mirror, training
 from facedeblur_utils.errors import StudyError
-from facedeblur_utils.experiments import training_runs
-from facedeblur_utils.mirror import Mirror
 from facedeblur_utils.paths import run_paths
 from facedeblur_utils.profiles import load_profile
+from facedeblur_utils.training import checkpoints, loops, mirror
+from facedeblur_utils.training.experiments import training_runs
+from facedeblur_utils.training.mirror import Mirror
 
 
 @pytest.fixture
@@ -111,11 +111,11 @@ def test_a_run_goes_on_from_its_copy_on_a_new_machine(tmp_path, monkeypatch, cap
     run = training_runs(profile)["GSFB2"]
     old, new = run_paths("smoke", tmp_path / "old"), run_paths("smoke", tmp_path / "new")
     with pytest.raises(StudyError, match="mirror folder .* does not exist"):
-        training.train(run, profile, old)
+        loops.train(run, profile, old)
     drive.mkdir()
-    history = training.train(run, profile, old)
+    history = loops.train(run, profile, old)
     shutil.rmtree(old.run)
-    assert training.train(run, profile, new).equals(history)
+    assert loops.train(run, profile, new).equals(history)
     assert "brought back from" in capsys.readouterr().out
     folder = checkpoints.folder_of(new, "GSFB2")
     assert same_files(folder, drive / "smoke" / "GSFB2")

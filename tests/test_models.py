@@ -4,7 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from facedeblur_utils.models import Autoencoder, Discriminator, Generator, count_parameters, multiply_adds
+from facedeblur_utils.models.thesis import (
+    Autoencoder,
+    Discriminator,
+    Generator,
+    count_parameters,
+    multiply_adds,
+)
 
 
 @pytest.mark.parametrize("size", [(32, 32), (48, 32), (37, 45)])

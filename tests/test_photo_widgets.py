@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 from test_evaluation import Darken
 
-from facedeblur_utils import metrics, photo_widgets
 from facedeblur_utils.errors import StudyError
-from facedeblur_utils.inference import to_tensor
+from facedeblur_utils.metrics import psnr_ssim
+from facedeblur_utils.models.apply import to_tensor
+from facedeblur_utils.photo import widgets
 
 
 def png(image):
@@ -22,15 +23,15 @@ def png(image):
 
 
 def test_example_is_a_blurred_test_face():
-    blurred, sharp = photo_widgets.example_photo()
+    blurred, sharp = widgets.example_photo()
     assert blurred.shape == sharp.shape == (218, 178, 3)
-    assert metrics.psnr(to_tensor(blurred[None]), to_tensor(sharp[None])).item() < 32
-    assert photo_widgets.example_face(64).shape == (64, 64, 3)
+    assert psnr_ssim.psnr(to_tensor(blurred[None]), to_tensor(sharp[None])).item() < 32
+    assert widgets.example_face(64).shape == (64, 64, 3)
 
 
 def test_slider_holds_both_pictures_and_escapes_names():
     before, after = (np.full((5, 7, 3), value, np.uint8) for value in (10, 200))
-    text = photo_widgets.before_after(before, after, ("<b>x</b>", "y")).data
+    text = widgets.before_after(before, after, ("<b>x</b>", "y")).data
     pictures = [base64.b64decode(data) for data in re.findall(r'base64,([^"]+)"', text)]
     opened = [np.asarray(Image.open(io.BytesIO(picture))) for picture in pictures]
     assert np.array_equal(opened[0], after) and np.array_equal(opened[1], before)
@@ -44,19 +45,19 @@ def test_upload_of_both_widget_versions(version):
     if version == 7:
         file = {"a.png": {"metadata": {"name": "a.png"}, "content": png(image)}}
     value = (file,) if version == 8 else file
-    assert np.array_equal(photo_widgets.uploaded(SimpleNamespace(value=value)), image)
+    assert np.array_equal(widgets.uploaded(SimpleNamespace(value=value)), image)
 
 
 def test_nothing_or_nonsense_uploaded():
-    assert photo_widgets.uploaded(SimpleNamespace(value=())) is None
+    assert widgets.uploaded(SimpleNamespace(value=())) is None
     with pytest.raises(StudyError, match="cannot use a.txt: not an image"):
-        photo_widgets.uploaded(SimpleNamespace(value=({"name": "a.txt", "content": b"hello"},)))
+        widgets.uploaded(SimpleNamespace(value=({"name": "a.txt", "content": b"hello"},)))
 
 
-@pytest.mark.parametrize("region", photo_widgets.REGIONS)
+@pytest.mark.parametrize("region", widgets.REGIONS)
 def test_playground_shows_blur_and_restoration(region):
-    face = photo_widgets.example_face(64)
-    figure = photo_widgets.playground_figure(face, {"same": Darken(1.0)}, 10, 30, region)
+    face = widgets.example_face(64)
+    figure = widgets.playground_figure(face, {"same": Darken(1.0)}, 10, 30, region)
     titles = [axis.get_title() for axis in figure.axes]
     assert titles == ["sharp", "blurred", "same"]
     blurred, same = (float(axis.get_xlabel().split()[0]) for axis in figure.axes[1:])

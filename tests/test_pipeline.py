@@ -9,13 +9,13 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from facedeblur_utils import pipeline, scheduler
-from facedeblur_utils.console import Console
 from facedeblur_utils.errors import UsageError
-from facedeblur_utils.manifest import Manifest
-from facedeblur_utils.notebook_files import check_parameters
 from facedeblur_utils.paths import ROOT, RunPaths
 from facedeblur_utils.profiles import load_profile
+from facedeblur_utils.running import pipeline, scheduler
+from facedeblur_utils.running.console import Console
+from facedeblur_utils.running.manifest import Manifest
+from facedeblur_utils.running.notebook_files import check_parameters
 
 
 def write_notebook(path: Path, *cells: str, parameters: str = 'PROFILE = ""\nOUTPUT = ""') -> Path:

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from facedeblur_utils import processes
+from facedeblur_utils.running import processes
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import yaml
 
 from facedeblur_utils import paths
 from facedeblur_utils.errors import UsageError
-from facedeblur_utils.experiments import ablation_models, table_models, training_runs
 from facedeblur_utils.profiles import load_profile, parse_overrides
+from facedeblur_utils.training.experiments import ablation_models, table_models, training_runs
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,12 @@ import re
 import pandas as pd
 import pytest
 
-from facedeblur_utils import result_tables, verify
 from facedeblur_utils.fingerprints import file_sha256
 from facedeblur_utils.paths import BELOW_INPUT, ROOT, RunPaths
-from facedeblur_utils.pipeline import FIGURES, TABLES
 from facedeblur_utils.profiles import load_profile
+from facedeblur_utils.reporting import result_tables
+from facedeblur_utils.running import verify
+from facedeblur_utils.running.pipeline import FIGURES, TABLES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PUBLISHED = RunPaths("study").figures

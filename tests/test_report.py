@@ -8,15 +8,16 @@ import pandas as pd
 import pytest
 from browser import PROGRAM, Browser
 
-from facedeblur_utils import discussion, pipeline
-from facedeblur_utils.execution import Outcome
-from facedeblur_utils.figures import save_figure
-from facedeblur_utils.manifest import Manifest
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import load_profile
-from facedeblur_utils.provenance import stand_ins
-from facedeblur_utils.report import label, markdown_table, markdown_text, write_report
-from facedeblur_utils.tables import export_table
+from facedeblur_utils.reporting import discussion
+from facedeblur_utils.reporting.figures import save_figure
+from facedeblur_utils.reporting.provenance import stand_ins
+from facedeblur_utils.reporting.tables import export_table
+from facedeblur_utils.running import pipeline
+from facedeblur_utils.running.execution import Outcome
+from facedeblur_utils.running.manifest import Manifest
+from facedeblur_utils.running.report import label, markdown_table, markdown_text, write_report
 
 RUN = "05_evaluation-0123456789"
 

@@ -5,12 +5,13 @@ import pytest
 import torch
 from fake_pairs import FakePairs
 
-from facedeblur_utils import checkpoints, datasets, experiments, mixed, training
+from facedeblur_utils.data import face_pairs
 from facedeblur_utils.errors import UsageError
-from facedeblur_utils.models import count_parameters
+from facedeblur_utils.models.nafnet import Block, ChannelNorm, Restorer, SimpleGate
+from facedeblur_utils.models.thesis import count_parameters
 from facedeblur_utils.paths import run_paths
 from facedeblur_utils.profiles import load_profile
-from facedeblur_utils.restorer import Block, ChannelNorm, Restorer, SimpleGate
+from facedeblur_utils.training import checkpoints, experiments, loops, mixed
 
 TINY = {"restorer_width": 4, "restorer_epochs": 2, "precision": "fp32"}
 
@@ -34,7 +35,7 @@ def study(monkeypatch, tmp_path):
     """A tiny profile, its paths, and fake data."""
     counts = {"train": 12, "val": 4}
     monkeypatch.setattr(
-        datasets, "open_pairs", lambda paths, name, split: MaskedPairs("SFB1", split, counts[split], 32)
+        face_pairs, "open_pairs", lambda paths, name, split: MaskedPairs("SFB1", split, counts[split], 32)
     )
     return load_profile("smoke", TINY), run_paths("smoke", tmp_path)
 
@@ -90,7 +91,7 @@ def test_every_weight_gets_a_gradient():
 
 
 def test_one_cycle_rises_then_falls_to_zero():
-    rates = [training.one_cycle(0.001, step / 100) for step in range(101)]
+    rates = [loops.one_cycle(0.001, step / 100) for step in range(101)]
     assert rates[0] == pytest.approx(0.001 / 25) and max(rates) == rates[10] == pytest.approx(0.001)
     assert rates[100] == pytest.approx(0, abs=1e-12)
     assert rates[:11] == sorted(rates[:11]) and rates[10:] == sorted(rates[10:], reverse=True)
@@ -141,33 +142,33 @@ def test_mixed_kinds_touch_what_they_should_as_often_as_they_should(study):
 @pytest.mark.parametrize("name", ["NSFB1", "NMIX"])
 def test_trains_and_opens_again(study, name):
     profile, paths = study
-    history = training.train(experiments.named_run(profile, name), profile, paths)
+    history = loops.train(experiments.named_run(profile, name), profile, paths)
     assert history["epoch"].tolist() == [1, 2] and history["loss"].notna().all()
-    net = training.load_network(paths, name)
+    net = loops.load_network(paths, name)
     assert isinstance(net, Restorer)
-    facts = training.run_facts(paths, name)
+    facts = loops.run_facts(paths, name)
     assert facts["optimizer"] == "AdamW (betas = (0.9, 0.9))" and facts["width"] == 4
 
 
 def test_interrupted_run_ends_like_one_that_was_not(study, tmp_path, monkeypatch):
     profile, paths = study
     run = experiments.named_run(profile, "NMIX")
-    training.train(run, profile, paths)
+    loops.train(run, profile, paths)
     whole = checkpoints.weights_file(checkpoints.folder_of(paths, "NMIX"), "last").read_bytes()
 
     other = run_paths("smoke", tmp_path / "other")
-    real = training.restorer_epoch
+    real = loops.restorer_epoch
 
     def dies(job, dataset, epoch, log):
         if epoch == 2:
             raise Died
         return real(job, dataset, epoch, log)
 
-    monkeypatch.setattr(training, "restorer_epoch", dies)
+    monkeypatch.setattr(loops, "restorer_epoch", dies)
     with pytest.raises(Died):
-        training.train(run, profile, other)
-    monkeypatch.setattr(training, "restorer_epoch", real)
-    training.train(run, profile, other)
+        loops.train(run, profile, other)
+    monkeypatch.setattr(loops, "restorer_epoch", real)
+    loops.train(run, profile, other)
     assert checkpoints.weights_file(checkpoints.folder_of(other, "NMIX"), "last").read_bytes() == whole
 
 
@@ -176,5 +177,5 @@ def test_loss_falls(study):
     longer = load_profile(
         "smoke", TINY | {"restorer_epochs": 12, "restorer_width": 8, "restorer_rate": 0.005}
     )
-    history = training.train(experiments.named_run(longer, "NSFB1"), longer, paths)
+    history = loops.train(experiments.named_run(longer, "NSFB1"), longer, paths)
     assert history["loss"].iloc[-1] < 0.9 * history["loss"].iloc[0]

@@ -7,13 +7,13 @@ import threading
 import pytest
 from test_pipeline import write_notebook
 
-from facedeblur_utils import scheduler
-from facedeblur_utils.console import Console
-from facedeblur_utils.execution import Outcome
-from facedeblur_utils.manifest import Manifest
 from facedeblur_utils.paths import RunPaths
-from facedeblur_utils.pipeline import Stage
 from facedeblur_utils.profiles import load_profile
+from facedeblur_utils.running import scheduler
+from facedeblur_utils.running.console import Console
+from facedeblur_utils.running.execution import Outcome
+from facedeblur_utils.running.manifest import Manifest
+from facedeblur_utils.running.pipeline import Stage
 
 
 @pytest.fixture

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from test_evaluation import COUNT, study  # noqa: F401  (a fixture)
 
-from facedeblur_utils import evaluation, panels, result_tables, score_figures, thesis_results
-from facedeblur_utils.experiments import DATASETS
+from facedeblur_utils.evaluation.scores import evaluate_all
+from facedeblur_utils.reporting import panels, result_tables, score_figures, thesis_results
+from facedeblur_utils.training.experiments import DATASETS
 
 
 @pytest.fixture
 def scored(study):  # noqa: F811
-    return evaluation.evaluate_all(*study), panels.Gallery(*study)
+    return evaluate_all(*study), panels.Gallery(*study)
 
 
 def test_gains_and_their_heat_map(scored):

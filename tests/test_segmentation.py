@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from facedeblur_utils import assets, head_segmenter, paths, segmentation
+from facedeblur_utils import downloads, paths
+from facedeblur_utils.data import head_segmenter, segmentation
 from facedeblur_utils.errors import StudyError, UsageError
 
 
@@ -19,7 +20,7 @@ def own_head_segmenter(monkeypatch):
 @pytest.fixture(scope="module")
 def faces():
     """The first sample faces, cropped to their central squares."""
-    files = sorted(assets.fetch("sample_faces").glob("*.jpg"))[:6]
+    files = sorted(downloads.fetch("sample_faces").glob("*.jpg"))[:6]
     return [cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB)[20:198] for file in files]
 
 
@@ -154,7 +155,7 @@ def test_published_weights_agree_with_the_teacher_on_held_out_faces():
     generator = torch.Generator().manual_seed(facts["seed"])
     held_out, rest = head_segmenter.held_out_and_rest(999, 100, generator)
     assert not set(held_out.tolist()) & set(rest.tolist())
-    files = sorted(assets.fetch("sample_faces").glob("*.jpg"))
+    files = sorted(downloads.fetch("sample_faces").glob("*.jpg"))
     images, confidence = head_segmenter.teacher_faces([files[i] for i in held_out[:12]])
     teacher, ours = confidence > 127, segmentation.head_masks(images)
     found = np.mean([iou(one, other) for one, other in zip(ours, teacher, strict=True)])

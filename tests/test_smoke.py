@@ -11,12 +11,12 @@ from browser import PROGRAM, Browser
 from PIL import Image
 from test_report import look_at
 
-from facedeblur_utils import pipeline
 from facedeblur_utils.fingerprints import file_sha256
 from facedeblur_utils.paths import NOTEBOOKS, ROOT, RunPaths
 from facedeblur_utils.profiles import load_profile
-from facedeblur_utils.provenance import conditions
-from facedeblur_utils.verify import expected_file
+from facedeblur_utils.reporting.provenance import conditions
+from facedeblur_utils.running import pipeline
+from facedeblur_utils.running.verify import expected_file
 
 LIMIT = 1500  # seconds, several times what a slow machine needs
 SCORE_TABLES = ("table_5_1", "table_5_2", "table_5_4", "table_5_5")

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facedeblur_utils import celeba_hq, paths, source_check, sources
+from facedeblur_utils import paths
+from facedeblur_utils.data import celeba_hq, sources
+from facedeblur_utils.data.source_files import Source, named_items
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.profiles import load_profile
-from facedeblur_utils.source_files import Source, named_items
+from facedeblur_utils.tools import source_check
 
 SHARED = [folder / "shared/data" / celeba_hq.MAPPING_NAME for folder in (paths.ROOT, paths.ROOT.parent)]
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from facedeblur_utils.paths import RunPaths
-from facedeblur_utils.tables import export_table, latex_text
+from facedeblur_utils.reporting.tables import export_table, latex_text
 
 COLUMNS = pd.MultiIndex.from_product([["SFB1", "SB1SD"], ["PSNR", "SSIM"]])
 

@@ -9,12 +9,14 @@ import pytest
 import torch
 from fake_pairs import FakePairs, use_fakes, use_small_vgg
 
-from facedeblur_utils import checkpoints, curves, health, jobs, losses, models, run_config, training
-from facedeblur_utils.batches import Batches, flip_decisions
 from facedeblur_utils.errors import StudyError
-from facedeblur_utils.experiments import Run, training_runs
+from facedeblur_utils.models import thesis
 from facedeblur_utils.paths import run_paths
 from facedeblur_utils.profiles import load_profile
+from facedeblur_utils.reporting import curves
+from facedeblur_utils.training import checkpoints, health, loops, losses, run_config, trainer
+from facedeblur_utils.training.batches import Batches, flip_decisions
+from facedeblur_utils.training.experiments import Run, training_runs
 
 SMALL = {"autoencoder_width": 4, "gan_width": 4, "precision": "fp32"}
 
@@ -36,7 +38,7 @@ def paths(tmp_path):
 
 
 def weights(paths, name, epoch="last"):
-    return training.load_network(paths, name, epoch).state_dict()
+    return loops.load_network(paths, name, epoch).state_dict()
 
 
 def same(first, second):
@@ -51,7 +53,7 @@ def test_the_same_run_twice_gives_the_same_weights(name, number_format, tmp_path
     both = []
     for place in ("one", "two"):
         paths = run_paths("smoke", tmp_path / place)
-        history = training.train(run, profile, paths)
+        history = loops.train(run, profile, paths)
         both.append((weights(paths, name), history["loss"].tolist()))
     assert same(both[0][0], both[1][0])
     assert both[0][1] == both[1][1]
@@ -61,19 +63,19 @@ def test_the_same_run_twice_gives_the_same_weights(name, number_format, tmp_path
 def test_stopping_after_any_epoch_and_going_on_changes_nothing(network, profile, tmp_path, monkeypatch):
     run = Run("XSFB1", network, (("SFB1", 4),), (4,))
     whole = run_paths("smoke", tmp_path / "whole")
-    history = training.train(run, profile, whole)
+    history = loops.train(run, profile, whole)
     parts = run_paths("smoke", tmp_path / "parts")
-    save = jobs.Job.save
+    save = trainer.Job.save
 
     def save_and_die(job, row):
         save(job, row)
         raise SystemError("power cut")
 
-    monkeypatch.setattr(jobs.Job, "save", save_and_die)
+    monkeypatch.setattr(trainer.Job, "save", save_and_die)
     for _ in range(4):
         with pytest.raises(SystemError):
-            training.train(run, profile, parts)
-    resumed = training.train(run, profile, parts)
+            loops.train(run, profile, parts)
+    resumed = loops.train(run, profile, parts)
     assert same(weights(whole, "XSFB1"), weights(parts, "XSFB1"))
     assert same(weights(whole, "XSFB1", "best"), weights(parts, "XSFB1", "best"))
     assert curves.plotted(history).equals(curves.plotted(resumed))
@@ -83,32 +85,32 @@ def test_the_mixed_run_takes_over_the_state_of_the_run_it_starts_from(profile, t
     runs = training_runs(profile)
     shared = run_paths("smoke", tmp_path / "shared")
     with pytest.raises(StudyError, match="train GSFB2 first"):
-        training.train(runs["GSFB2_100"], profile, shared)
-    training.train(runs["GSFB2"], profile, shared)
-    history = training.train(runs["GSFB2_100"], profile, shared)
+        loops.train(runs["GSFB2_100"], profile, shared)
+    loops.train(runs["GSFB2"], profile, shared)
+    history = loops.train(runs["GSFB2_100"], profile, shared)
     assert history["epoch"].tolist() == [1, 2, 3, 4]
     assert history["dataset"].tolist() == ["SFB2", "SB1SD", "SB2SM", "SFB1"]
 
     alone = run_paths("smoke", tmp_path / "alone")
     from_scratch = Run("GSFB2_100", "gan", runs["GSFB2_100"].schedule, (4,))
-    training.train(from_scratch, profile, alone)
+    loops.train(from_scratch, profile, alone)
     assert same(weights(shared, "GSFB2_100", 4), weights(alone, "GSFB2_100", 4))
 
 
 def test_a_finished_run_returns_at_once(profile, paths, monkeypatch):
     run = training_runs(profile)["GSFB1"]
-    first = training.train(run, profile, paths)
-    monkeypatch.setattr(training, "gan_epoch", None)
-    assert training.train(run, profile, paths).equals(first)
+    first = loops.train(run, profile, paths)
+    monkeypatch.setattr(loops, "gan_epoch", None)
+    assert loops.train(run, profile, paths).equals(first)
 
 
 def test_best_weights_are_those_of_the_best_validation_psnr(profile, paths, monkeypatch):
     run = Run("XSFB1", "autoencoder", (("SFB1", 4),), (1, 2, 3, 4))
     scores = iter([20.0, 22.0, 21.0, 21.5])
     monkeypatch.setattr(
-        jobs.Validation, "__call__", lambda self, net: {"val_psnr": next(scores), "val_ssim": 0.5}
+        trainer.Validation, "__call__", lambda self, net: {"val_psnr": next(scores), "val_ssim": 0.5}
     )
-    training.train(run, profile, paths)
+    loops.train(run, profile, paths)
     assert same(weights(paths, "XSFB1", "best"), weights(paths, "XSFB1", 2))
     assert same(weights(paths, "XSFB1", "last"), weights(paths, "XSFB1", 4))
     assert not same(weights(paths, "XSFB1", 2), weights(paths, "XSFB1", 4))
@@ -124,19 +126,19 @@ def test_best_weights_are_those_of_the_best_validation_psnr(profile, paths, monk
     ],
 )
 def test_a_checkpoint_of_another_configuration_is_refused(change, said, profile, paths):
-    training.train(training_runs(profile)["ASFB1"], profile, paths)
+    loops.train(training_runs(profile)["ASFB1"], profile, paths)
     other = load_profile("smoke", SMALL | change)
     with pytest.raises(StudyError, match=said) as caught:
-        training.train(training_runs(other)["ASFB1"], other, paths)
+        loops.train(training_runs(other)["ASFB1"], other, paths)
     assert "\n" not in str(caught.value)
 
 
 def test_a_checkpoint_of_another_dataset_is_refused(profile, paths, monkeypatch):
     run = training_runs(profile)["ASFB1"]
-    training.train(run, profile, paths)
+    loops.train(run, profile, paths)
     use_fakes(monkeypatch, train=11)
     with pytest.raises(StudyError, match=r"datasets\.SFB1 was"):
-        training.train(run, profile, paths)
+        loops.train(run, profile, paths)
 
 
 @pytest.mark.parametrize("network", ["autoencoder", "gan"])
@@ -153,22 +155,22 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_checkpoint(network, 
 
     monkeypatch.setattr(losses.F, "mse_loss", broken)
     with pytest.raises(StudyError, match=f"epoch 2: {term} became NaN") as caught:
-        training.train(run, profile, paths)
+        loops.train(run, profile, paths)
     assert "\n" not in str(caught.value)
     monkeypatch.setattr(losses.F, "mse_loss", genuine)
     assert checkpoints.load_state(checkpoints.folder_of(paths, "XSFB1"))["epoch"] == 1
-    history = training.train(run, profile, paths)
+    history = loops.train(run, profile, paths)
     assert history["epoch"].tolist() == [1, 2, 3]
     assert np.isfinite(history["loss"]).all()
 
 
 def test_a_broken_state_gives_way_to_the_one_before(profile, paths, capsys):
     run = training_runs(profile)["ASFB1"]
-    training.train(run, profile, paths)
+    loops.train(run, profile, paths)
     expected = weights(paths, "ASFB1")
     state = checkpoints.folder_of(paths, "ASFB1") / checkpoints.STATE
     state.write_bytes(state.read_bytes()[:1000])
-    training.train(run, profile, paths)
+    loops.train(run, profile, paths)
     said = capsys.readouterr().out
     assert "is broken; trying the one before it" in said
     assert "goes on after epoch 1 of 2" in said
@@ -178,12 +180,12 @@ def test_a_broken_state_gives_way_to_the_one_before(profile, paths, capsys):
 def test_loss_falls_and_history_has_every_term(profile, paths, monkeypatch):
     use_fakes(monkeypatch, train=40)
     run = Run("XSFB1", "autoencoder", (("SFB1", 10),), (10,))
-    history = training.train(run, profile, paths)
+    history = loops.train(run, profile, paths)
     assert history["loss"].iloc[-1] < 0.7 * history["loss"].iloc[0]
     expected = history["mse"] + 0.001 * history["perceptual"]
     assert np.allclose(history["loss"], expected)
     assert (history["grad_norm"] > 0).all()
-    gan = training.train(training_runs(profile)["GSFB1"], profile, paths)
+    gan = loops.train(training_runs(profile)["GSFB1"], profile, paths)
     terms = gan["adversarial"] + 100 * gan["content"] + gan["ssim"]
     assert np.allclose(gan["loss"], terms)
     assert gan[["d_real", "d_fake"]].apply(lambda c: c.between(0, 1).all()).all()
@@ -192,41 +194,41 @@ def test_loss_falls_and_history_has_every_term(profile, paths, monkeypatch):
 def test_without_imagenet_weights_a_profile_may_leave_the_perceptual_term_out(paths, capsys):
     profile = load_profile("smoke", SMALL | {"autoencoder_vgg": "imagenet"})
     runs = training_runs(profile)
-    history = training.train(runs["ASFB1"], profile, paths)
+    history = loops.train(runs["ASFB1"], profile, paths)
     assert "perceptual" not in history and history["loss"].tolist() == history["mse"].tolist()
     assert "mse is the whole loss" in capsys.readouterr().out
-    facts = training.run_facts(paths, "ASFB1")
+    facts = loops.run_facts(paths, "ASFB1")
     assert (facts["vgg"], facts["loss_weights"]) == ("left out", {"mse": 1.0})
-    training.train(runs["ASB1SD"], profile, paths)
+    loops.train(runs["ASB1SD"], profile, paths)
     assert "as in the other autoencoders here (left out)" in capsys.readouterr().out
-    assert training.run_facts(paths, "ASB1SD")["vgg"] == "left out"
+    assert loops.run_facts(paths, "ASB1SD")["vgg"] == "left out"
     with pytest.raises(StudyError, match='vgg_wanted was "imagenet" and is now'):
-        training.train(runs["ASFB1"], load_profile("smoke", SMALL), paths)
+        loops.train(runs["ASFB1"], load_profile("smoke", SMALL), paths)
 
 
 def test_several_seeds_are_several_runs(paths):
     profile = load_profile("smoke", SMALL | {"seeds": 2})
-    history = training.train(training_runs(profile)["ASFB1"], profile, paths)
+    history = loops.train(training_runs(profile)["ASFB1"], profile, paths)
     assert history["seed"].tolist() == [1, 1, 2, 2]
-    second = training.load_network(paths, "ASFB1", seed=2).state_dict()
+    second = loops.load_network(paths, "ASFB1", seed=2).state_dict()
     assert not same(weights(paths, "ASFB1"), second)
     one_more = load_profile("smoke", SMALL | {"seed": 2025})
     again = run_paths("smoke", paths.base / "again")
-    training.train(training_runs(one_more)["ASFB1"], one_more, again)
+    loops.train(training_runs(one_more)["ASFB1"], one_more, again)
     assert same(weights(again, "ASFB1"), second)
 
 
 def test_facts_come_from_the_networks_that_trained(profile, paths):
-    training.train(training_runs(profile)["GSFB1"], profile, paths)
-    facts = training.run_facts(paths, "GSFB1")
-    net = training.load_network(paths, "GSFB1")
+    loops.train(training_runs(profile)["GSFB1"], profile, paths)
+    facts = loops.run_facts(paths, "GSFB1")
+    net = loops.load_network(paths, "GSFB1")
     assert facts["parameters"]["generator"] == sum(p.numel() for p in net.parameters())
     assert facts["optimizer"] == "Adam (betas = (0.5, 0.999))"
     assert (facts["learning_rate"], facts["batch_size"], facts["precision"]) == (0.0002, 4, "fp32")
     with pytest.raises(StudyError, match="has not been trained: .*; train it first"):
-        training.run_facts(paths, "GSFB2")
+        loops.run_facts(paths, "GSFB2")
     with pytest.raises(StudyError, match="no weights at .*epoch_0007"):
-        training.load_network(paths, "GSFB1", 7)
+        loops.load_network(paths, "GSFB1", 7)
 
 
 def test_every_image_is_seen_and_both_images_of_a_pair_are_flipped_alike():
@@ -268,7 +270,7 @@ def test_streamed_batches_equal_resident_ones():
 
 def test_kept_target_features_equal_fresh_ones(profile, paths):
     run = Run("XSFB1", "autoencoder", (("SFB1", 3),), (3,))
-    job = jobs.open_job(run, profile, paths)
+    job = trainer.open_job(run, profile, paths)
     for batch in job.epoch_batches("SFB1", 1):
         kept = job.target_features("SFB1", batch)
         assert torch.allclose(kept, job.perceptual(batch.sharp), atol=1e-4)
@@ -278,12 +280,12 @@ def test_kept_target_features_equal_fresh_ones(profile, paths):
 def test_a_data_set_without_images_is_one_line(part, profile, paths, monkeypatch):
     use_fakes(monkeypatch, **{part: 0})
     with pytest.raises(StudyError, match=f"SFB1 has no {part} images"):
-        training.train(training_runs(profile)["GSFB1"], profile, paths)
+        loops.train(training_runs(profile)["GSFB1"], profile, paths)
 
 
 def test_state_files_hold_no_code(profile, paths):
     """They load with `weights_only`, and the configuration is plain JSON."""
-    training.train(training_runs(profile)["GSFB1"], profile, paths)
+    loops.train(training_runs(profile)["GSFB1"], profile, paths)
     folder = checkpoints.folder_of(paths, "GSFB1")
     state = torch.load(folder / checkpoints.STATE, weights_only=True)
     assert json.loads(state["identity"])["run"] == "GSFB1"
@@ -300,29 +302,29 @@ def test_a_run_that_a_ctrl_c_stops_is_one_line_and_goes_on(profile, paths, monke
 
     monkeypatch.setattr(losses, "discriminator_loss", stopped)
     with pytest.raises(health.Interrupted, match="interrupted in epoch 2 of 3; .* after epoch 1") as caught:
-        training.train(run, profile, paths)
+        loops.train(run, profile, paths)
     assert caught.value.exit_code == 130
-    assert training.train(run, profile, paths)["epoch"].tolist() == [1, 2, 3]
+    assert loops.train(run, profile, paths)["epoch"].tolist() == [1, 2, 3]
 
 
 @pytest.mark.parametrize(("most", "said"), [(2, "a batch of 2 fits"), (0, "not even one image fits")])
 def test_out_of_memory_says_which_batch_fits(most, said, profile, paths, monkeypatch):
-    genuine = models.Generator.forward
+    genuine = thesis.Generator.forward
 
     def hungry(net, image):
         if len(image) > most and net.training:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
         return genuine(net, image)
 
-    monkeypatch.setattr(models.Generator, "forward", hungry)
+    monkeypatch.setattr(thesis.Generator, "forward", hungry)
     with pytest.raises(StudyError, match=f"out of memory with batches of 4 images; {said}"):
-        training.train(training_runs(profile)["GSFB1"], profile, paths)
+        loops.train(training_runs(profile)["GSFB1"], profile, paths)
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory(profile, paths, monkeypatch):
     monkeypatch.setattr(losses, "discriminator_loss", lambda *logits: torch.ones(2) + torch.ones(3))
     with pytest.raises(RuntimeError, match="size of tensor"):
-        training.train(training_runs(profile)["GSFB1"], profile, paths)
+        loops.train(training_runs(profile)["GSFB1"], profile, paths)
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -330,7 +332,7 @@ def test_networks_are_compiled_where_the_profile_asks(wanted, paths, monkeypatch
     compiled = []
     monkeypatch.setattr(torch.nn.Module, "compile", lambda net: compiled.append(type(net).__name__))
     profile = load_profile("smoke", SMALL | {"compile": wanted})
-    training.train(training_runs(profile)["GSFB1"], profile, paths)
+    loops.train(training_runs(profile)["GSFB1"], profile, paths)
     assert compiled == ["Generator", "Discriminator"] * wanted
 
 
@@ -345,7 +347,7 @@ def test_a_compiler_that_fails_is_one_line(paths, monkeypatch):
     profile = load_profile("smoke", SMALL)
     monkeypatch.setattr(losses, "discriminator_loss", fail)
     with pytest.raises(StudyError, match="torch.compile failed .*; set compile to false") as error:
-        training.train(training_runs(profile)["GSFB1"], profile, paths)
+        loops.train(training_runs(profile)["GSFB1"], profile, paths)
     assert "\n" not in str(error.value)
 
 
@@ -359,7 +361,7 @@ def test_a_discriminator_that_wins_is_flagged():
 
 def test_disk_need_is_what_a_run_takes(profile, paths, monkeypatch):
     run = training_runs(profile)["GSFB2"]
-    training.train(run, profile, paths)
+    loops.train(run, profile, paths)
     folder = checkpoints.folder_of(paths, "GSFB2")
     taken = sum(file.stat().st_size for file in folder.rglob("*"))
     largest = max(file.stat().st_size for file in folder.glob("state*.pt"))
@@ -369,7 +371,7 @@ def test_disk_need_is_what_a_run_takes(profile, paths, monkeypatch):
     usage = shutil.disk_usage(folder)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
     with pytest.raises(StudyError, match="need .* MB and .* free"):
-        training.train(training_runs(profile)["GSFB1"], profile, paths)
+        loops.train(training_runs(profile)["GSFB1"], profile, paths)
 
 
 def test_a_disk_that_fills_up_keeps_the_last_good_checkpoint(profile, paths, monkeypatch):
@@ -384,11 +386,11 @@ def test_a_disk_that_fills_up_keeps_the_last_good_checkpoint(profile, paths, mon
 
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(StudyError, match="the disk is full, .* MB free; the last good one is kept"):
-        training.train(run, profile, paths)
+        loops.train(run, profile, paths)
     folder = checkpoints.folder_of(paths, "XSFB1")
     assert not list(folder.glob("*.partial"))
     assert checkpoints.load_state(folder)["epoch"] == 1
-    training.train(run, profile, paths)
+    loops.train(run, profile, paths)
     other = run_paths("smoke", paths.base / "other")
-    training.train(run, profile, other)
+    loops.train(run, profile, other)
     assert same(weights(paths, "XSFB1"), weights(other, "XSFB1"))

@@ -12,11 +12,11 @@ import torch
 from fake_pairs import use_fakes, use_small_vgg
 from safetensors.torch import load_file
 
-from facedeblur_utils import checkpoints, launch, training
 from facedeblur_utils.errors import StudyError, UsageError
-from facedeblur_utils.experiments import Run, training_runs
 from facedeblur_utils.paths import RunPaths, run_paths
 from facedeblur_utils.profiles import load_profile
+from facedeblur_utils.training import checkpoints, loops, workers
+from facedeblur_utils.training.experiments import Run, training_runs
 
 SMALL = {"autoencoder_width": 4, "gan_width": 4, "precision": "fp32"}
 KILLS, EPOCHS = 10, 30
@@ -29,14 +29,14 @@ def train_alone(network: str, base: str) -> None:
     use_small_vgg(patches)
     torch.set_num_threads(1)
     run = Run("XSFB1", network, (("SFB1", EPOCHS),), (EPOCHS // 2, EPOCHS))
-    training.train(run, load_profile("smoke", SMALL), RunPaths("smoke", Path(base)))
+    loops.train(run, load_profile("smoke", SMALL), RunPaths("smoke", Path(base)))
 
 
 @pytest.fixture(scope="module")
 def processes():
     """Processes that start in no time: forked from a server that has imported everything."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["facedeblur_utils.training", "pytest"])
+    context.set_forkserver_preload(["facedeblur_utils.training.loops", "pytest"])
     return context
 
 
@@ -81,14 +81,14 @@ def fakes(monkeypatch):
 
 
 def test_two_processes_give_the_losses_of_one(fakes, tmp_path, monkeypatch, capfd):
-    genuine = launch.launch
-    monkeypatch.setattr(launch, "launch", lambda *job: genuine(*job, worker="fake_launch"))
+    genuine = workers.launch
+    monkeypatch.setattr(workers, "launch", lambda *job: genuine(*job, worker="fake_launch"))
     histories = []
     for count in (1, 2):
         profile = load_profile("smoke", SMALL | {"processes": count})
         paths = run_paths("smoke", tmp_path / str(count))
-        histories.append(training.train(training_runs(profile)["ASFB1"], profile, paths))
-    assert training.run_facts(paths, "ASFB1")["processes"] == 2
+        histories.append(loops.train(training_runs(profile)["ASFB1"], profile, paths))
+    assert loops.run_facts(paths, "ASFB1")["processes"] == 2
     for column in ("loss", "mse", "perceptual", "val_psnr"):
         one, two = (history[column].to_numpy() for history in histories)
         assert np.allclose(one, two, rtol=1e-4, atol=1e-6), column
@@ -96,11 +96,11 @@ def test_two_processes_give_the_losses_of_one(fakes, tmp_path, monkeypatch, capf
 
 
 def test_the_gan_trains_in_two_processes_and_says_what_batch_norm_sees(fakes, tmp_path, monkeypatch, capfd):
-    genuine = launch.launch
-    monkeypatch.setattr(launch, "launch", lambda *job: genuine(*job, worker="fake_launch"))
+    genuine = workers.launch
+    monkeypatch.setattr(workers, "launch", lambda *job: genuine(*job, worker="fake_launch"))
     profile = load_profile("smoke", SMALL | {"processes": 2})
     paths = run_paths("smoke", tmp_path)
-    history = training.train(training_runs(profile)["GSFB1"], profile, paths)
+    history = loops.train(training_runs(profile)["GSFB1"], profile, paths)
     assert np.isfinite(history["loss"]).all()
     assert "batch norm sees each process's share" in capfd.readouterr().out
 
@@ -109,11 +109,11 @@ def test_a_failing_worker_is_one_line(fakes, tmp_path, monkeypatch):
     profile = load_profile("smoke", SMALL | {"processes": 2})
     paths = run_paths("smoke", tmp_path)
     with pytest.raises(StudyError, match="train GSFB2 first") as caught:
-        launch.launch("GSFB2_100", profile, paths, worker="fake_launch")
+        workers.launch("GSFB2_100", profile, paths, worker="fake_launch")
     assert "\n" not in str(caught.value)
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
     profile = load_profile("smoke", SMALL | {"processes": 3})
     with pytest.raises(UsageError, match="batch_size 4 can't be shared equally by 3"):
-        launch.launch("ASFB1", profile, run_paths("smoke", tmp_path))
+        workers.launch("ASFB1", profile, run_paths("smoke", tmp_path))

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from facedeblur_utils import housekeeping, verify
-from facedeblur_utils.console import Console
 from facedeblur_utils.errors import StudyError, UsageError
-from facedeblur_utils.manifest import Manifest
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import load_profile
+from facedeblur_utils.running import disk, verify
+from facedeblur_utils.running.console import Console
+from facedeblur_utils.running.manifest import Manifest
 
 MODELS = ["input", "ASFB1", "ASFB2", "GSFB1", "GSFB2"]
 SPREAD = {"i": 0.0, "A": 0.1, "G": 0.5}  # dB between training seeds
@@ -104,10 +104,10 @@ def test_disk_use_is_told_by_part(tmp_path):
     paths = RunPaths("smoke", tmp_path)
     paths.data.mkdir(parents=True)
     (paths.data / "faces.npy").write_bytes(b"x" * 30_000_000)
-    assert housekeeping.uses(paths)["data"] == 3e7
-    lines = housekeeping.disk_lines(load_profile("smoke"), paths)
+    assert disk.uses(paths)["data"] == 3e7
+    lines = disk.disk_lines(load_profile("smoke"), paths)
     assert any(line.startswith("data") and "0.03 GB" in line for line in lines)
-    needed = housekeeping.needs(load_profile("thesis"), paths)
+    needed = disk.needs(load_profile("thesis"), paths)
     # Three images of 256 x 256 x 3 bytes and two masks of one bit a pixel for 24 183 faces, and kernels.
     assert needed["data"] / 24183 == pytest.approx(9 * 65536 + 16384, rel=0.05)
 
@@ -118,10 +118,10 @@ def test_cleaning_asks_and_spares_the_published_figures(tmp_path):
         paths.run.mkdir(parents=True)
         paths.figures.mkdir(parents=True)
         with pytest.raises(UsageError, match="asks before"):
-            housekeeping.clean(paths)
-        assert housekeeping.clean(paths, ask=lambda question: "no") == "Nothing was deleted."
+            disk.clean(paths)
+        assert disk.clean(paths, ask=lambda question: "no") == "Nothing was deleted."
         assert paths.run.exists()
-        assert "Deleted" in housekeeping.clean(paths, ask=lambda question: "yes")
+        assert "Deleted" in disk.clean(paths, ask=lambda question: "yes")
         assert not paths.run.exists()
         assert paths.figures.exists() == (profile == "study")
 
@@ -130,11 +130,11 @@ def test_scores_are_kept_beside_the_figures(tmp_path):
     paths = RunPaths("smoke", tmp_path)
     paths.results.mkdir(parents=True)
     scores(1).to_csv(paths.scores, index=False)
-    housekeeping.keep_scores(paths)
+    disk.keep_scores(paths)
     kept = paths.figures / "scores.csv.gz"
     assert pd.read_csv(kept).equals(pd.read_csv(paths.scores))
     before = kept.read_bytes()
-    housekeeping.keep_scores(paths)
+    disk.keep_scores(paths)
     assert kept.read_bytes() == before
 
 
@@ -155,9 +155,10 @@ def test_infinite_scores_are_equal_to_infinite_ones(recorded):
 
 
 def test_seeds_become_columns_and_what_is_not_trained_is_the_same_in_all():
-    from facedeblur_utils import evaluation, record
+    from facedeblur_utils.evaluation.scores import SEED
+    from facedeblur_utils.running import record
 
-    rows = [("input", 20.0), ("GSFB2", 21.0), (f"GSFB2{evaluation.SEED}2", 22.0)]
+    rows = [("input", 20.0), ("GSFB2", 21.0), (f"GSFB2{SEED}2", 22.0)]
     frame = pd.DataFrame(
         [(model, "SFB1", "0", "whole", "psnr", value) for model, value in rows],
         columns=["model", "dataset", "image_id", "region", "metric", "value"],

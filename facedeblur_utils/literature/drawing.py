@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from facedeblur_utils.figures import COLOURS, WIDE
 from facedeblur_utils.literature.loader import load
 from facedeblur_utils.literature.prisma import Flow, flow
 from facedeblur_utils.literature.schema import TOPICS
 from facedeblur_utils.literature.shapes import TOPIC_NAMES
+from facedeblur_utils.reporting.figures import COLOURS, WIDE
 
 FILL, SIDE_FILL, EDGE = "#e8f0f7", "#f4f4f4", "#44546a"
 

@@ -12,7 +12,7 @@ from facedeblur_utils.literature.bibliography import BIB, references
 from facedeblur_utils.literature.schema import TABLES
 from facedeblur_utils.literature.shapes import printed
 from facedeblur_utils.paths import RunPaths
-from facedeblur_utils.tables import latex_text, record_caption, write_text
+from facedeblur_utils.reporting.tables import latex_text, record_caption, write_text
 
 CITATION = re.compile(r" ?\[@([\w-]+)\]")
 CODE = re.compile(r"`([^`]+)`")

@@ -10,11 +10,14 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from torchmetrics.functional import mean_squared_error
 
-from facedeblur_utils import assets, blur, faces, kernels, metrics
+from facedeblur_utils import downloads
+from facedeblur_utils.blur import kernels, operators
+from facedeblur_utils.data import faces
 from facedeblur_utils.errors import StudyError
-from facedeblur_utils.figures import COLOURS, WIDE
-from facedeblur_utils.further_metrics import FurtherMetrics
 from facedeblur_utils.literature.loader import load
+from facedeblur_utils.metrics import psnr_ssim
+from facedeblur_utils.metrics.further import FurtherMetrics
+from facedeblur_utils.reporting.figures import COLOURS, WIDE
 
 ABSENT = "not here yet"
 LENGTHS = (2, 4, 8, 12, 18, 26)  # pixels of motion on a face 178 pixels wide: 1 to 15 %
@@ -35,7 +38,7 @@ def named(table: str) -> pd.DataFrame:
 
 
 def resolve(name: str):
-    """The object behind a dotted name such as "facedeblur_utils.metrics.psnr"; raises StudyError."""
+    """The object behind a name such as "facedeblur_utils.metrics.psnr_ssim.psnr"; raises StudyError."""
     parts = name.split(".")
     for stop in range(len(parts) - 1, 0, -1):
         try:
@@ -52,12 +55,12 @@ def resolve(name: str):
 
 def sample_face() -> np.ndarray:
     """The first sample face, uint8 RGB (178, 178, 3)."""
-    return faces.central_square(faces.decode((assets.fetch("sample_faces") / FACE).read_bytes()))
+    return faces.central_square(faces.decode((downloads.fetch("sample_faces") / FACE).read_bytes()))
 
 
 def blurred_faces(face: np.ndarray) -> list[np.ndarray]:
     """`face` (H, W, 3) after motion over each of `LENGTHS`."""
-    return [blur.convolve(face, kernels.linear_motion_kernel(length, ANGLE)) for length in LENGTHS]
+    return [operators.convolve(face, kernels.linear_motion_kernel(length, ANGLE)) for length in LENGTHS]
 
 
 def scores_by_blur(face: np.ndarray) -> pd.DataFrame:
@@ -81,8 +84,8 @@ def scores(image: np.ndarray, face: np.ndarray, further: FurtherMetrics) -> dict
     values = {
         "MSE": mean_squared_error(output, target),
         "RMSE": mean_squared_error(output, target, squared=False),
-        "PSNR": metrics.psnr(output, target),
-        "SSIM": metrics.ssim(output, target),
+        "PSNR": psnr_ssim.psnr(output, target),
+        "SSIM": psnr_ssim.ssim(output, target),
         "MS-SSIM": more["ms_ssim"],
         "VIF": more["vif"],
         "GMSD": more["gmsd"],

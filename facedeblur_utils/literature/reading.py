@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from facedeblur_utils.errors import StudyError
-from facedeblur_utils.experiments import DATASETS, NETWORKS
-from facedeblur_utils.figures import COLOURS, WIDE
 from facedeblur_utils.literature.loader import load
 from facedeblur_utils.literature.schema import MEASURES
 from facedeblur_utils.paths import RunPaths
+from facedeblur_utils.reporting.figures import COLOURS, WIDE
+from facedeblur_utils.training.experiments import DATASETS, NETWORKS
 
 # The articles name their losses freely; the first word found puts a loss into a family.
 FAMILIES = {

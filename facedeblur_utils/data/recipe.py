@@ -1,0 +1,133 @@
+"""One image through the data stages: decode, crop, masks, two blurs, four pictures."""
+
+import functools
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from facedeblur_utils.blur import operators
+from facedeblur_utils.blur.kernels import draw_motion, generator_for, linear_motion_kernel
+from facedeblur_utils.data import faces
+from facedeblur_utils.data.alignment import find_faces
+from facedeblur_utils.data.mask_cache import Segmentation
+from facedeblur_utils.data.segmentation import Landmarker
+from facedeblur_utils.metrics.input_scores import SharpFace, regions_of
+from facedeblur_utils.profiles import Profile
+from facedeblur_utils.training.experiments import BLURS
+
+VIEW_SIZE = 256  # pixels; masks are found at this size where the source has it, then reduced
+SMALLEST_HEAD = 0.02  # share of the image; less means that the person was missed
+
+
+@dataclass(frozen=True)
+class Face:
+    """A sharp face, uint8 (S, S, 3), the larger view of it that is segmented, and its side at the source."""
+
+    sharp: np.ndarray
+    view: np.ndarray
+    side: int
+
+
+def sharp_face(pixels: np.ndarray, size: int) -> Face:
+    """Central square of `pixels` (H, W, 3) at `size`, and a view of at most 256 pixels for the masks.
+
+    Raises faces.ImageProblem where the image is too small.
+    """
+    square = faces.central_square(pixels)
+    faces.check_side(len(square), size)
+    return Face(faces.resize(square, size), faces.resize(square, max(size, VIEW_SIZE)), len(square))
+
+
+def aligned(pixels: np.ndarray, landmarker: Landmarker) -> np.ndarray:
+    """The largest face of a photo (H, W, 3), turned and cropped to a square as CelebA aligns its faces.
+
+    Borders are mirrored where the crop reaches beyond the photo. Raises faces.ImageProblem without a face.
+    """
+    found = find_faces(pixels, landmarker)
+    if not found:
+        raise faces.ImageProblem("no face found to align")
+    side = max(1, round(found[0].side))
+    transform = found[0].to_crop * side
+    transform[:, 2] -= 0.5  # from the corner of the crop to the centre of its first pixel
+    return cv2.warpAffine(
+        pixels, transform, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
+    )
+
+
+def remarks(found: Segmentation, side: int, size: int) -> str:
+    """What is worth knowing about an image that stays: several faces, enlarged."""
+    said = []
+    if found.faces > 1:
+        said.append(f"{found.faces} faces, the largest taken")
+    if side < size:
+        said.append(f"enlarged from {side} pixels")
+    return ", ".join(said)
+
+
+def problem(found: Segmentation, face: np.ndarray, head: np.ndarray, profile: Profile) -> str:
+    """Why a segmented image leaves the study; empty where it stays."""
+    if not found.faces:
+        return "no face found"
+    if face.mean() < profile.smallest_face:
+        return f"face covers {100 * face.mean():.1f} % of the image, under {100 * profile.smallest_face:g} %"
+    if head.mean() < SMALLEST_HEAD:
+        return "no person found around the face"
+    return ""
+
+
+def blur_face(
+    sharp: np.ndarray, face: np.ndarray, head: np.ndarray, image_id: str, profile: Profile
+) -> tuple[dict[str, np.ndarray], dict[int, np.ndarray], dict[str, float]]:
+    """The blurred pictures of one face by dataset name, and the kernels, lengths and angles of its two blurs.
+
+    Both datasets of a pair get the same kernel and the same noise. Pasted parts are left out where
+    `derived(profile)`: they follow from the fully blurred picture and the mask.
+    """
+    masks = {"face": face, "head": head}
+    pictures, kernels, drawn = {}, {}, {}
+    for number, (whole, part, region) in BLURS.items():
+        length, angle = draw_motion(profile.seed, number, image_id, len(sharp), profile.blur_length)
+        drawn |= {f"length_{number}": length, f"angle_{number}": angle}
+        kernels[number] = kernel = linear_motion_kernel(length, angle)
+        pictures[whole] = operators.convolve(sharp, kernel, profile.blur_gamma)
+        if not derived(profile):
+            local = operators.composite(sharp, kernel, masks[region], profile.composite, profile.blur_gamma)
+            pictures[part] = local
+        if profile.noise:
+            generator = generator_for(profile.seed, f"noise {number}", image_id)
+            field = operators.noise_field(sharp.shape, profile.noise, generator)
+            for name in (whole, part):
+                pictures[name] = operators.add_noise(pictures[name], field)
+    return pictures, kernels, drawn
+
+
+def input_scores(
+    sharp: np.ndarray, pictures: dict[str, np.ndarray], face: np.ndarray, head: np.ndarray
+) -> dict[str, float]:
+    """`<dataset>_psnr_<region>` and `<dataset>_ssim_<region>` of the blurred pictures of one face."""
+    masks = {"face": face, "head": head}
+    scorer, scores = SharpFace(sharp), {}
+    for whole, part, region in BLURS.values():
+        regions = regions_of(face, head, masks[region])
+        local = pictures.get(part)
+        if local is None:
+            local = operators.paste(sharp, pictures[whole], masks[region])
+        for name, picture in ((whole, pictures[whole]), (part, local)):
+            scores |= {f"{name}_{key}": value for key, value in scorer.scores(picture, regions).items()}
+    return scores
+
+
+def derived(profile: Profile) -> bool:
+    """True where SB1SD and SB2SM are composed on reading from SFB1, SFB2, the sharp faces and the masks.
+
+    It halves what a dataset takes on disk.
+    """
+    return profile.composite == "paste" and not profile.noise
+
+
+@functools.cache
+def longest_kernel(profile: Profile) -> int:
+    """Side of the square, odd, that holds every kernel of the profile."""
+    longest = profile.blur_length[1] * profile.image_size
+    return max(len(linear_motion_kernel(longest, angle)) for angle in (0.0, 90.0))

@@ -1,0 +1,150 @@
+"""Scores every model on every test set, image by image, into the one long table behind chapter 5."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+import torch
+
+from facedeblur_utils.data import face_pairs, segmentation
+from facedeblur_utils.errors import StudyError
+from facedeblur_utils.metrics import psnr_ssim
+from facedeblur_utils.metrics.further import FurtherMetrics
+from facedeblur_utils.metrics.tasks import TaskScores
+from facedeblur_utils.models.apply import BATCH, restore, to_tensor
+from facedeblur_utils.models.classical import REFERENCES, classical_restorer
+from facedeblur_utils.paths import RunPaths
+from facedeblur_utils.profiles import Profile
+from facedeblur_utils.progress import track
+from facedeblur_utils.reporting.tables import write_text
+from facedeblur_utils.training import loops
+from facedeblur_utils.training.experiments import DATASETS, Checkpoint, ablation_models, table_models
+
+INPUT = "input"  # the row that scores the blurred images themselves
+BEST = "GSFB2_best"  # GSFB2 at its best epoch by validation PSNR
+SEED = ".seed"  # "ASFB1.seed2" is the second training seed of ASFB1
+REGIONS = ("whole", "face", "head", "background")
+COLUMNS = ["model", "dataset", "image_id", "region", "metric", "value"]
+DECIMALS = 6  # of the values in scores.csv
+
+# (blurred, sharp) pairs and the indices of some of them -> their restored images, uint8 (B, H, W, 3)
+Restorer = Callable[["face_pairs.FacePairs", np.ndarray], np.ndarray]
+# outputs and sharp images, uint8 (B, H, W, 3), and image ids -> metric: (B,) values
+Scorer = Callable[[np.ndarray, np.ndarray, list[str]], dict[str, np.ndarray]]
+
+
+def evaluate_all(profile: Profile, paths: RunPaths) -> pd.DataFrame:
+    """Score the blurred input, classical references, the eight models and the epoch study on all test sets.
+
+    Writes and returns `results/scores.csv`: model, dataset, image_id, region, metric, value; one row for each
+    combination, with an empty value where a region has no pixel. PSNR and SSIM come by region, the other
+    metrics for the region `whole`. All are of 8-bit images.
+    """
+    test_sets = {name: face_pairs.open_pairs(paths, name, "test") for name in DATASETS}
+    parts = []
+    with whole_image_scorers(profile.image_size) as scorers:
+        for model, load in track(list(scored_models(profile, paths)), "Scoring", unit="models"):
+            restorer = load()
+            parts += [score_pairs(model, restorer, pairs, scorers) for pairs in test_sets.values()]
+    return save_scores(pd.concat(parts, ignore_index=True), paths)
+
+
+@contextmanager
+def whole_image_scorers(size: int) -> Iterator[list[Scorer]]:
+    """The metrics that look at whole images; prints what is left out on this machine and why."""
+    further = FurtherMetrics(size)
+    for note in further.notes.values():
+        print(note)
+    with segmentation.open_landmarker() as landmarker:
+        yield [further, TaskScores(landmarker)]
+
+
+def scored_models(profile: Profile, paths: RunPaths) -> Iterator[tuple[str, Callable[[], Restorer]]]:
+    """Name of each row and a function that loads its restorer, so that one network is held at a time."""
+    yield INPUT, lambda: lambda pairs, indices: pairs.batch(indices)[0]
+    for name, method in REFERENCES.items():
+        yield name, lambda m=method: classical_restorer(m)
+    checkpoints = table_models(profile) | ablation_models(profile) | {BEST: Checkpoint("GSFB2", "best")}
+    del checkpoints["GSFB2_50"]  # the same weights as GSFB2
+    for seed in range(1, profile.seeds + 1):
+        for name, point in checkpoints.items():
+            row = name if seed == 1 else f"{name}{SEED}{seed}"
+            yield (
+                row,
+                lambda p=point, s=seed: network_restorer(loops.load_network(paths, p.run, p.epoch, s)),
+            )
+
+
+def network_restorer(network: torch.nn.Module) -> Restorer:
+    """A trained network as a `Restorer`."""
+    return lambda pairs, indices: restore(network, pairs.batch(indices)[0])
+
+
+def score_pairs(
+    model: str, restorer: Restorer, pairs: "face_pairs.FacePairs", scorers: list[Scorer] | tuple = ()
+) -> pd.DataFrame:
+    """Long table of `restorer` on all of `pairs`: PSNR and SSIM by region, and what `scorers` give."""
+    masks = region_masks(pairs)
+    parts = []
+    for start in range(0, len(pairs), BATCH):
+        indices = np.arange(start, min(start + BATCH, len(pairs)))
+        ids = [pairs.image_ids[i] for i in indices]
+        output, sharp = restorer(pairs, indices), pairs.batch(indices)[1]
+        here = {region: None if mask is None else mask[indices] for region, mask in masks.items()}
+        values = score_images(output, sharp, here)
+        for scorer in scorers:
+            values |= {(REGIONS[0], name): value for name, value in scorer(output, sharp, ids).items()}
+        parts.append(_long(ids, values))
+    scores = pd.concat(parts, ignore_index=True)
+    return scores.assign(model=model, dataset=pairs.name)[COLUMNS]
+
+
+def region_masks(pairs: "face_pairs.FacePairs") -> dict[str, np.ndarray | None]:
+    """Pixels of each region, bool (N, H, W); None means all. `background` is what was left unblurred."""
+    return {
+        "whole": None,
+        "face": pairs.face_masks,
+        "head": pairs.head_masks,
+        "background": ~pairs.blur_masks,
+    }
+
+
+def score_images(
+    output: np.ndarray, sharp: np.ndarray, masks: dict[str, np.ndarray | None]
+) -> dict[tuple[str, str], np.ndarray]:
+    """PSNR and SSIM of uint8 (B, H, W, 3) images by region: (region, metric) -> (B,) values."""
+    output, sharp = to_tensor(output), to_tensor(sharp)
+    values = {}
+    for region, mask in masks.items():
+        mask = None if mask is None else torch.from_numpy(mask)
+        for metric in ("psnr", "ssim"):
+            values[region, metric] = getattr(psnr_ssim, metric)(output, sharp, mask).numpy()
+    return values
+
+
+def save_scores(scores: pd.DataFrame, paths: RunPaths) -> pd.DataFrame:
+    """Round, write `results/scores.csv`, and return what a reader of the file gets."""
+    scores = scores.assign(value=scores["value"].astype(float).round(DECIMALS))
+    write_text(paths.scores, scores.to_csv(index=False, lineterminator="\n"))
+    return read_scores(paths)
+
+
+def read_scores(paths: RunPaths) -> pd.DataFrame:
+    """The long table of scores; raises StudyError when notebook 05 hasn't made it yet."""
+    if not paths.scores.is_file():
+        raise StudyError(f"no scores at {paths.scores}: run notebook 05_evaluation first")
+    return pd.read_csv(paths.scores, dtype={"image_id": str})
+
+
+def _long(ids: list[str], values: dict[tuple[str, str], np.ndarray]) -> pd.DataFrame:
+    """(region, metric) -> (B,) values as rows image_id, region, metric, value, image by image."""
+    regions, names = zip(*values, strict=True)
+    return pd.DataFrame(
+        {
+            "image_id": np.repeat(ids, len(values)),
+            "region": np.tile(regions, len(ids)),
+            "metric": np.tile(names, len(ids)),
+            "value": np.stack(list(values.values()), axis=1).ravel(),
+        }
+    )

@@ -1,0 +1,76 @@
+"""What a face program gets out of a restored image: is a face found, and are its landmarks in place?"""
+
+from functools import lru_cache
+
+import numpy as np
+
+from facedeblur_utils.data import segmentation
+
+# MediaPipe's landmark numbers of the corners; left and right as seen in the image.
+EYE_CORNERS = (33, 133, 362, 263)
+OUTER_EYE_CORNERS = (33, 263)
+MOUTH_CORNERS = (61, 291)
+
+
+def interocular(landmarks: np.ndarray) -> float:
+    """Distance between the outer corners of the eyes, pixels; `landmarks` (478, 2)."""
+    left, right = landmarks[list(OUTER_EYE_CORNERS)]
+    return float(np.linalg.norm(left - right))
+
+
+def landmark_error(found: np.ndarray | None, true: np.ndarray | None) -> float:
+    """Mean distance between two sets of landmarks (478, 2) over the inter-ocular distance of `true`.
+
+    NaN where either image has no face. 0.01 means one hundredth of the distance between the eyes.
+    """
+    if found is None or true is None:
+        return float("nan")
+    return float(np.linalg.norm(found - true, axis=1).mean() / interocular(true))
+
+
+class TaskScores:
+    """Scores images against the landmarks of their sharp originals, which are found once per image id."""
+
+    def __init__(self, landmarker: segmentation.Landmarker):
+        self._landmarker = landmarker
+        self._true: dict[str, np.ndarray | None] = {}
+
+    def __call__(self, outputs: np.ndarray, sharp: np.ndarray, image_ids: list[str]) -> dict[str, np.ndarray]:
+        """`face_found` (1 or 0) and `landmark_error` of uint8 (B, H, W, 3) images, (B,) each."""
+        found, errors = [], []
+        for output, original, image_id in zip(outputs, sharp, image_ids, strict=True):
+            if image_id not in self._true:
+                self._true[image_id] = segmentation.face_landmarks(original, self._landmarker)
+            landmarks = segmentation.face_landmarks(output, self._landmarker)
+            found.append(float(landmarks is not None))
+            errors.append(landmark_error(landmarks, self._true[image_id]))
+        return {"face_found": np.array(found), "landmark_error": np.array(errors)}
+
+
+@lru_cache(maxsize=256)
+def _boxes_of_bytes(pixels: bytes, shape: tuple[int, int, int], aspect: float) -> dict[str, tuple]:
+    image = np.frombuffer(pixels, np.uint8).reshape(shape)
+    landmarks = segmentation.face_landmarks(image)
+    height, width = shape[:2]
+    if landmarks is None:  # where aligned CelebA faces have their eyes and mouth
+        across = 0.25 * width
+        centres = {"eyes": (0.50 * width, 0.51 * height), "mouth": (0.50 * width, 0.74 * height)}
+    else:
+        across = interocular(landmarks)
+        centres = {
+            "eyes": landmarks[list(EYE_CORNERS)].mean(axis=0),
+            "mouth": landmarks[list(MOUTH_CORNERS)].mean(axis=0),
+        }
+    wide = min(round(1.6 * across), width)
+    tall = min(round(1.6 * across / aspect), height)
+    boxes = {}
+    for name, (x, y) in centres.items():
+        left = int(np.clip(round(x - wide / 2), 0, width - wide))
+        top = int(np.clip(round(y - tall / 2), 0, height - tall))
+        boxes[name] = (left, top, left + wide, top + tall)
+    return boxes
+
+
+def feature_boxes(sharp: np.ndarray, aspect: float = 1.5) -> dict[str, tuple[int, int, int, int]]:
+    """Boxes (left, top, right, bottom) around eyes and mouth of a uint8 RGB image, `aspect` wide to tall."""
+    return _boxes_of_bytes(sharp.tobytes(), sharp.shape, aspect)

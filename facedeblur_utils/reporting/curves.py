@@ -1,0 +1,113 @@
+"""Figures of training: curves of one run, an overview of several, and validation faces over the epochs."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from PIL import Image
+
+from facedeblur_utils.errors import StudyError
+from facedeblur_utils.paths import RunPaths
+from facedeblur_utils.reporting.figures import COLOURS, LINES, MARKERS, WIDE
+from facedeblur_utils.training import checkpoints
+
+MACHINE_COLUMNS = ("seconds", "images_per_s", "memory_mb", "overhead_seconds")  # differ from run to run
+STRIP_EPOCHS = 6  # rows of the strip, so that faces stay large enough on a page
+
+
+def read_history(paths: RunPaths, run_name: str, seed: int = 1) -> pd.DataFrame:
+    """History of a run, one row per epoch; raises StudyError where it has not been trained."""
+    path = checkpoints.folder_of(paths, run_name, seed) / checkpoints.HISTORY
+    if not path.exists():
+        raise StudyError(f"run {run_name} has no history at {path}; train it first (notebooks 03 and 04)")
+    return pd.read_csv(path)
+
+
+def plotted(history: pd.DataFrame) -> pd.DataFrame:
+    """The part of a history that is the same on every repetition."""
+    return history.drop(columns=[name for name in MACHINE_COLUMNS if name in history])
+
+
+def curves_figure(history: pd.DataFrame, facts: dict) -> Figure:
+    """Loss terms, gradient norms (and the discriminator's answers), validation PSNR and SSIM by epoch.
+
+    `history` and `facts` are a run's, from `train` and `run_facts`.
+    """
+    gan = facts["network"] == "gan"
+    weights = facts["loss_weights"]
+    fig, axes = plt.subplots(1, 4, figsize=(WIDE, 1.9))
+    epochs = history["epoch"]
+    loss, balance, psnr, ssim = axes
+    for i, (name, weight) in enumerate(weights.items()):
+        label = name if weight == 1 else f"{weight:g} × {name}"
+        values = weight * history[name if len(weights) > 1 else "loss"]
+        loss.plot(epochs, values, color=COLOURS[i], linestyle=LINES[i], label=label)
+    loss.set(title="Generator's loss terms" if gan else "Loss terms", yscale="log")
+    if gan:
+        for i, (name, label) in enumerate((("d_real", "sharp"), ("d_fake", "deblurred"))):
+            balance.plot(epochs, history[name], color=COLOURS[i], linestyle=LINES[i], label=label)
+        balance.axhline(0.5, color=COLOURS[7], linewidth=0.6)
+        balance.set(title="Discriminator: 'real'", ylim=(0, 1))
+    else:
+        balance.plot(epochs, history["grad_norm"], color=COLOURS[0])
+        balance.set(title="Gradient norm", yscale="log")
+    for axis, metric, title in ((psnr, "psnr", "Validation PSNR (dB)"), (ssim, "ssim", "Validation SSIM")):
+        values = history[f"val_{metric}"]
+        axis.plot(epochs, values, color=COLOURS[0], label="network")
+        axis.axhline(
+            facts["validation_input"][metric], color=COLOURS[4], linestyle=LINES[1], label="blurred input"
+        )
+        axis.set(title=title)
+    best = history["val_psnr"].idxmax()
+    psnr.plot(epochs[best], history["val_psnr"][best], MARKERS[0], color=COLOURS[0], label="best epoch")
+    for axis in axes:
+        axis.set_xlabel("epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(loc="best", fontsize=5.5)
+    _mark_datasets(axes, history)
+    return fig
+
+
+def overview_figure(histories: dict[str, pd.DataFrame], facts: dict[str, dict]) -> Figure:
+    """Validation PSNR of several runs above that of their blurred inputs, by epoch."""
+    fig, axis = plt.subplots(figsize=(WIDE, 2.6))
+    for i, (name, history) in enumerate(histories.items()):
+        gain = history["val_psnr"] - facts[name]["validation_input"]["psnr"]
+        style = {"color": COLOURS[i % 8], "linestyle": LINES[i % 8], "marker": MARKERS[i % 8]}
+        axis.plot(history["epoch"], gain, label=name, markevery=max(1, len(history) // 8), **style)
+    axis.axhline(0, color=COLOURS[7], linewidth=0.8)
+    axis.set(xlabel="epoch", ylabel="gain over the blurred input (dB)")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return fig
+
+
+def strip_figure(paths: RunPaths, run_name: str, seed: int = 1) -> Figure:
+    """The same validation faces blurred, after some of the epochs, and sharp, one row each."""
+    folder = checkpoints.folder_of(paths, run_name, seed)
+    trained = sorted(int(path.stem.removeprefix("epoch_")) for path in folder.glob("strips/epoch_*.png"))
+    if not trained:
+        raise StudyError(f"run {run_name} has no pictures in {folder}; train it first (notebooks 03 and 04)")
+    picks = np.linspace(0, len(trained) - 1, min(STRIP_EPOCHS, len(trained))).round().astype(int)
+    rows = {"blurred": "blurred", **{f"epoch {trained[i]}": trained[i] for i in picks}, "sharp": "sharp"}
+    images = [np.asarray(Image.open(checkpoints.strip_file(folder, name))) for name in rows.values()]
+    side, width = images[0].shape[:2]
+    face, label, gap = 0.75, 0.55, 0.03  # inches
+    wide, high = label + face * width / side, len(rows) * (face + gap)
+    fig = plt.figure(figsize=(wide, high), layout="none")
+    for i, (name, image) in enumerate(zip(rows, images, strict=True)):
+        bottom = high - (i + 1) * (face + gap)
+        axis = fig.add_axes((label / wide, bottom / high, 1 - label / wide, face / high))
+        axis.imshow(image)
+        axis.set_axis_off()
+        fig.text((label - 0.05) / wide, (bottom + face / 2) / high, name, ha="right", va="center")
+    return fig
+
+
+def _mark_datasets(axes, history: pd.DataFrame) -> None:
+    """A thin line wherever a run goes on to another dataset."""
+    changes = history["epoch"][history["dataset"] != history["dataset"].shift()].iloc[1:]
+    for axis in axes:
+        for epoch in changes:
+            axis.axvline(epoch - 0.5, color=COLOURS[7], linewidth=0.5, linestyle=":")

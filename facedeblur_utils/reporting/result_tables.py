@@ -1,0 +1,174 @@
+"""Tables 4.1, 4.2 and 5.1 to 5.5 in the thesis's form, made from scores.csv and the runs' own records."""
+
+import numpy as np
+import pandas as pd
+
+from facedeblur_utils.evaluation.scores import BEST, INPUT, SEED
+from facedeblur_utils.models.classical import REFERENCES
+from facedeblur_utils.training.experiments import DATASETS
+
+INPUT_LABEL = "Blurred input"
+PAIR_TABLES = {  # table -> (test set blurred everywhere, test set blurred in the mask, name of the mask)
+    "table_5_1": ("SFB1", "SB1SD", "DeepLabV3 segmentation"),
+    "table_5_2": ("SFB2", "SB2SM", "MediaPipe segmentation"),
+}
+LABELS = {
+    "psnr": "PSNR",
+    "ssim": "SSIM",
+    "ms_ssim": "MS-SSIM",
+    "vif": "VIF",
+    "gmsd": "GMSD",
+    "lpips": "LPIPS",
+    "face_found": "Found",
+    "landmark_error": "NME",
+}
+LOWER_IS_BETTER = {"GMSD", "LPIPS", "NME"}
+MODELS = [letter + dataset for letter in "AG" for dataset in DATASETS]
+EPOCH_MODELS = {
+    "GSFB2_50": "GSFB2",
+    "GSFB2_25": "GSFB2_25",
+    "GSFB2_100": "GSFB2_100",
+    "GSFB2_20": "GSFB2_20",
+    "GSFB2 (best epoch)": BEST,
+}
+EXTRA_MODELS = [name for name in EPOCH_MODELS.values() if name not in MODELS]
+
+
+def mean_scores(scores: pd.DataFrame, region: str = "whole", names=("psnr", "ssim")) -> pd.DataFrame:
+    """Means over the images of a region: model x (dataset, metric), metrics under their `LABELS`.
+
+    Where a model was trained with several seeds, the mean is over the images of all of them.
+    """
+    chosen = scores[(scores["region"] == region) & scores["metric"].isin(names)]
+    chosen = chosen.assign(model=chosen["model"].str.partition(SEED)[0])
+    means = chosen.pivot_table(index="model", columns=["dataset", "metric"], values="value", dropna=False)
+    means = means[[(dataset, name) for dataset in DATASETS for name in names]]
+    return means.rename(columns=LABELS, level=1).rename_axis(columns=[None, None])
+
+
+def table_5_4(scores: pd.DataFrame, region: str = "whole") -> pd.DataFrame:
+    """Rows: the blurred input and the eight models; columns: PSNR and SSIM on the four test sets."""
+    table = mean_scores(scores, region).loc[[INPUT, *MODELS]].rename({INPUT: INPUT_LABEL})
+    return table.rename_axis("Autoencoder (A) GAN (G)")
+
+
+def table_5_5(scores: pd.DataFrame, region: str = "whole") -> pd.DataFrame:
+    """Rows: the blurred input and GSFB2 after other numbers of epochs and on mixed data."""
+    means = mean_scores(scores, region).loc[[INPUT, *EPOCH_MODELS.values()]]
+    means.index = pd.Index([INPUT_LABEL, *EPOCH_MODELS], name="Models")
+    return means
+
+
+def pair_table(scores: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Table 5.1 or 5.2: each network on the test set that belongs to its own training set."""
+    full, masked, segmentation = PAIR_TABLES[name]
+    means = mean_scores(scores)
+    heads = {full: "No segmentation", masked: segmentation}
+    rows = {INPUT_LABEL: {dataset: INPUT for dataset in heads}}
+    rows |= {
+        label: {dataset: letter + dataset for dataset in heads}
+        for label, letter in (("Autoencoder", "A"), ("GAN", "G"))
+    }
+    values = {
+        label: {
+            (heads[dataset], metric): means.loc[model, (dataset, metric)]
+            for dataset, model in models.items()
+            for metric in ("PSNR", "SSIM")
+        }
+        for label, models in rows.items()
+    }
+    return pd.DataFrame.from_dict(values, orient="index").rename_axis("Model name")
+
+
+def score_table(scores: pd.DataFrame, names: tuple[str, ...], region: str = "whole") -> pd.DataFrame:
+    """Like Table 5.4 with other metrics or another region, and with the classical references."""
+    means = mean_scores(scores, region, names).loc[[INPUT, *REFERENCES, *MODELS, *EXTRA_MODELS]]
+    return means.rename({INPUT: INPUT_LABEL}).rename_axis("Model")
+
+
+def gain_table(scores: pd.DataFrame, region: str = "whole") -> pd.DataFrame:
+    """PSNR and SSIM of every model minus those of the blurred input: below zero, it made images worse."""
+    table = score_table(scores, ("psnr", "ssim"), region)
+    return table.drop(index=INPUT_LABEL) - table.loc[INPUT_LABEL]
+
+
+def seed_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """Mean and standard deviation over training seeds of each model's mean score, as text `mean ± sd`."""
+    chosen = scores[(scores["region"] == "whole") & scores["metric"].isin(["psnr", "ssim"])]
+    parts = chosen["model"].str.partition(SEED)
+    by_seed = chosen.assign(model=parts[0], seed=parts[2]).pivot_table(
+        index=["model", "seed"], columns=["dataset", "metric"], values="value"
+    )
+    means, deviations = by_seed.groupby("model").mean(), by_seed.groupby("model").std(ddof=1)
+    text = means.copy().astype(object)
+    for column in means:
+        decimals = 2 if column[1] == "psnr" else 4
+        text[column] = [
+            f"{mean:.{decimals}f} ± {deviation:.{decimals}f}"
+            for mean, deviation in zip(means[column], deviations[column], strict=True)
+        ]
+    text = text.loc[MODELS, [(d, m) for d in DATASETS for m in ("psnr", "ssim")]]
+    return text.rename(columns=str.upper).rename_axis("Model").rename_axis(columns=[None, None])
+
+
+def best_cells(
+    table: pd.DataFrame, decimals: int = 4, skip: tuple[str, ...] = (INPUT_LABEL,)
+) -> pd.DataFrame:
+    """True for the best cells of each column among the rows not in `skip`.
+
+    All cells that print as the same number as the best one share it. Metrics in `LOWER_IS_BETTER` count
+    downwards.
+    """
+    shown = table.round(decimals)
+    candidates = shown.drop(index=[row for row in skip if row in shown.index])
+    down = [label[-1] in LOWER_IS_BETTER for label in shown.columns]
+    best = candidates.max().where(~np.array(down), candidates.min())
+    return shown.eq(best) & ~shown.index.isin(skip)[:, None]
+
+
+def training_table(facts: dict[str, dict]) -> pd.DataFrame:
+    """Table 4.1 or 4.2: parameter and value, as the runs of one network recorded them.
+
+    `facts` maps run names to their records (`training.run_facts`). Where runs differ all values are listed.
+    The thesis's own rows come first.
+    """
+    rows = {}
+    for record in facts.values():
+        for parameter, value in _training_rows(record).items():
+            values = rows.setdefault(parameter, [])
+            if value not in values:
+                values.append(value)
+    table = [(parameter, "; ".join(values)) for parameter, values in rows.items()]
+    return pd.DataFrame(table, columns=["Parameter", "Value"])
+
+
+def _training_rows(record: dict) -> dict[str, str]:
+    """One run's record as the lines of its table, all text."""
+    rows = {
+        "Learning rate": f"{record['learning_rate']:g}",
+        "Batch size": str(record["batch_size"]),
+        "Optimizer": record["optimizer"],
+    }
+    weights = record["loss_weights"]
+    if record["network"] == "autoencoder":
+        rows["Criterion"] = f"Combined loss ({_weighted(weights)})"
+    else:
+        rows["Generator Loss"] = _weighted(weights)
+        rows["Discriminator Loss"] = "Binary cross entropy (on logits)"
+    rows["Maximum epoch"] = str(record["epochs"])
+    rows["Image size"] = f"{record['image_size']} × {record['image_size']} pixels"
+    for net, count in record["parameters"].items():
+        rows[f"Parameters ({net})"] = f"{count:,}".replace(",", " ")
+    for net, count in record["multiply_adds"].items():
+        rows[f"Multiply-adds per image ({net})"] = f"{count / 1e9:.3f} G"
+    if record["vgg"]:
+        rows["VGG19 weights of the perceptual loss"] = record["vgg"]
+    if record["network"] == "gan":
+        rows["Normalisation in the generator"] = record["norm"]
+    rows["Precision"] = f"{record['precision']} on {record['device']}"
+    return rows
+
+
+def _weighted(weights: dict[str, float]) -> str:
+    """`{"mse": 1, "perceptual": 0.001}` -> `mse + 0.001 × perceptual`."""
+    return " + ".join(name if weight == 1 else f"{weight:g} × {name}" for name, weight in weights.items())

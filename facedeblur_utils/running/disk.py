@@ -1,0 +1,88 @@
+"""What a profile needs and uses on disk, and removing it."""
+
+import gzip
+import shutil
+import sys
+from pathlib import Path
+
+from facedeblur_utils.errors import StudyError, UsageError
+from facedeblur_utils.paths import RunPaths
+from facedeblur_utils.profiles import Profile
+from facedeblur_utils.reporting.provenance import data_made_with
+from facedeblur_utils.reporting.tables import write_bytes
+from facedeblur_utils.training.experiments import training_runs
+
+FACES = {"sample": 999, "celeba-hq": 24_183}  # images of the known sources
+EXPORTS = 200e6  # bytes of figures, tables and executed notebooks, measured on the sample profile, rounded up
+
+
+def needs(profile: Profile, paths: RunPaths) -> dict[str, float]:
+    """Bytes that a whole run of `profile` takes, by part; NaN where the number of images is unknown."""
+    from facedeblur_utils.training import run_config
+
+    count = data_made_with(paths).get("found") or profile.limit or FACES.get(profile.source, float("nan"))
+    pixels = profile.image_size**2
+    pasted = profile.composite == "paste" and not profile.noise
+    image = 3 * pixels * (3 if pasted else 5) + 2 * pixels / 8
+    kernels = 2 * 4 * (profile.blur_length[1] * profile.image_size + 2) ** 2
+    checkpoints = sum(run_config.disk_needed(run, profile) for run in training_runs(profile).values())
+    return {
+        "data": count * (image + kernels),
+        "checkpoints": float(checkpoints * profile.seeds),
+        "exports": EXPORTS,
+    }
+
+
+def uses(paths: RunPaths) -> dict[str, float]:
+    """Bytes that the profile's run takes now, by the same parts."""
+    exports = size(paths.figures) + size(paths.notebooks) + size(paths.results) + size(paths.logs)
+    total = size(paths.run) + size(paths.figures)
+    known = {"data": size(paths.data), "checkpoints": size(paths.checkpoints), "exports": exports}
+    return known | {"other": total - sum(known.values())}
+
+
+def keep_scores(paths: RunPaths) -> None:
+    """Lay the scores of every image beside the figures and tables that are made of them, compressed."""
+    for path in (paths.scores, paths.restorer_scores):
+        if path.is_file():
+            write_bytes(paths.figures / f"{path.name}.gz", gzip.compress(path.read_bytes(), mtime=0))
+
+
+def size(folder: Path) -> float:
+    """Bytes of all files below `folder`."""
+    return float(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
+
+
+def disk_lines(profile: Profile, paths: RunPaths) -> list[str]:
+    """The answer to `--disk`, in lines."""
+    needed, used = needs(profile, paths), uses(paths)
+    lines = [f"{'profile ' + profile.name:<14}{'needs':>10}{'uses now':>10}"]
+    for part in used:
+        lines.append(f"{part:<14}{_gb(needed.get(part)):>10}{_gb(used[part]):>10}")
+    lines.append(f"{'total':<14}{_gb(sum(needed.values())):>10}{_gb(sum(used.values())):>10}")
+    lines.append(f"free in {paths.run}: {_gb(shutil.disk_usage(paths.run).free)}")
+    return lines
+
+
+def clean(paths: RunPaths, ask=input) -> str:
+    """Delete all that a profile's run has made, after asking; returns what was done.
+
+    `figures/study` stays: it is part of the repository. Raises UsageError where nobody can be asked.
+    """
+    folders = [paths.run] + ([paths.figures] if paths.profile != "study" else [])
+    held = sum(size(folder) for folder in folders)
+    names = " and ".join(str(folder) for folder in folders)
+    if ask is input and not sys.stdin.isatty():
+        raise UsageError(f"--clean asks before it deletes {names}; run it in a terminal")
+    if ask(f"Delete {names} ({_gb(held)}), trained weights included? Type 'yes': ").strip() != "yes":
+        return "Nothing was deleted."
+    for folder in folders:
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            raise StudyError(f"could not delete {folder} ({error.strerror})") from None
+    return f"Deleted {names}."
+
+
+def _gb(count: float | None) -> str:
+    return "" if count is None else "unknown" if count != count else f"{count / 1e9:.2f} GB"

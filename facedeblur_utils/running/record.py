@@ -1,0 +1,44 @@
+"""Records a profile's expected results, with tolerances from its training seeds."""
+
+import dataclasses
+
+import pandas as pd
+
+from facedeblur_utils.evaluation.scores import SEED, read_scores
+from facedeblur_utils.running import scheduler, verify
+from facedeblur_utils.running.console import Console
+from facedeblur_utils.running.manifest import Manifest, only_one
+
+STAGES = ("01", "02", "03", "04", "05")  # literature, data, training, scores
+
+
+def record(plan: scheduler.Plan, console: Console) -> int:
+    """Train `plan.profile.seeds` seeds and write the expected results; returns the exit code."""
+    with only_one(plan.paths):
+        manifest = Manifest(plan.paths)
+        manifest.describe(plan.profile)
+        needed = [stage for stage in plan.chain if stage.name[:2] in STAGES]
+        result = scheduler.run(dataclasses.replace(plan, chosen=needed), manifest, console)
+        if result.exit_code:
+            return result.exit_code
+        by_seed = scores_by_seed(read_scores(plan.paths))
+        file = verify.write_expected(by_seed, plan.profile, plan.paths)
+        manifest.complete()
+        manifest.publish(file.with_name(f"{file.stem}_manifest.json"))
+    seeds = by_seed.shape[1]
+    how = f"{seeds} training seeds" if seeds > 1 else "one training seed, with tolerances set, not measured"
+    said = f"Wrote {file}: {len(by_seed)} values from {how}."
+    console.say(said, event="recorded")
+    return 0
+
+
+def scores_by_seed(scores: pd.DataFrame) -> pd.DataFrame:
+    """Mean scores: one row per model, dataset, region and metric, one column per training seed.
+
+    What isn't trained (the blurred input, classical methods) has the same value in all columns.
+    """
+    found = verify.means(scores).reset_index()
+    names = found["model"].str.split(SEED, regex=False)
+    found["model"], found["seed"] = names.str[0], names.str[1].fillna("1").astype(int)
+    wide = found.pivot(index=verify.KEYS, columns="seed", values="value")
+    return wide.where(wide.notna(), wide[1], axis=0)

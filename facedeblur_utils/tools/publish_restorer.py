@@ -1,0 +1,149 @@
+"""Makes the restorer that the package carries: `python -m facedeblur_utils.tools.publish_restorer`.
+
+It trains run NMIX of a profile, scores it on the profile's four test sets and on sharp faces, and writes
+the weights (fp16), a JSON file with every number, and the model card into `weights/`.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import sys
+
+import numpy as np
+import pandas as pd
+from safetensors.torch import save_file
+from torch import nn
+
+from facedeblur_utils import paths
+from facedeblur_utils.data import face_pairs
+from facedeblur_utils.errors import StudyError
+from facedeblur_utils.evaluation import comparison
+from facedeblur_utils.evaluation.scores import INPUT
+from facedeblur_utils.photo.published import CARD, WEIGHTS
+from facedeblur_utils.profiles import load_profile, parse_overrides
+from facedeblur_utils.reporting.curves import read_history
+from facedeblur_utils.reporting.tables import write_text
+from facedeblur_utils.training import experiments, loops
+
+
+def means(scores: pd.DataFrame) -> pd.DataFrame:
+    """Mean per dataset, region and metric, one column per model, with the first model's gain over the input.
+
+    Images that equal their target have an infinite PSNR, and are left out.
+    """
+    scores = scores.assign(value=scores["value"].replace([np.inf, -np.inf], np.nan))
+    keys = ["dataset", "region", "metric"]
+    wide = scores.pivot_table(index=keys, columns="model", values="value", aggfunc="mean", sort=False)
+    model = next(name for name in wide if name != INPUT)
+    return wide.assign(gain=wide[model] - wide[INPUT]).reset_index()
+
+
+def publish(network: nn.Module, scores: pd.DataFrame, about: dict) -> None:
+    """Write weights, facts and card, each beside its final name first."""
+    WEIGHTS.parent.mkdir(parents=True, exist_ok=True)
+    partial = WEIGHTS.with_suffix(".partial")
+    save_file({name: value.half().contiguous() for name, value in network.state_dict().items()}, partial)
+    os.replace(partial, WEIGHTS)
+    table = means(scores)
+    rows = table.round(4).astype(object).where(table.notna(), None).to_dict("records")
+    text = json.dumps(about | {"scores": rows}, indent=1) + "\n"
+    write_text(WEIGHTS.with_suffix(".json"), text)
+    write_text(CARD, card(table, about))
+
+
+def card(table: pd.DataFrame, about: dict) -> str:
+    """The model card in Markdown."""
+    psnr = table[table["metric"] == "psnr"]
+    lines = [
+        f"| {row.dataset} | {row.region} | {_number(row.input)} | {_number(row.NMIX)} | {_number(row.gain)} |"
+        for row in psnr.itertuples()
+    ]
+    return CARD_TEXT.format(scores="\n".join(lines), **about)
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if np.isfinite(value) else "–"
+
+
+CARD_TEXT = """# Model card: the published restorer
+
+`restorer.safetensors` ({parameters} parameters, fp16) is a small network in the manner of NAFNet
+(`facedeblur_utils/restorer.py`). It is what `facedeblur_utils.photo.deblur` uses.
+
+- **Trained on** {faces} faces of CelebA at {image_size} × {image_size} pixels, blurred by straight motion
+  over {shortest:.0f} to {longest:.0f} pixels at any angle: everywhere, on the head or on the face alone,
+  with a fresh kernel each epoch; one face in ten stays sharp. {epochs} epochs, batch {batch_size},
+  seed {seed}, {precision} on {cpu}, {minutes:.0f} minutes.
+- **Command**: `{command}`
+- **Scores**: mean PSNR in dB over {test_faces} test faces that training has not seen, by data set and
+  region; `sharp` is the same faces without blur, where the input is perfect and the score says how
+  little the network changes (over the images that it changes at all). SSIM is in `restorer.json`.
+
+| data set | region | input | restored | gain |
+|---|---|---|---|---|
+{scores}
+
+## What to use it for, and what not
+
+It is a research example for pictures blurred by motion along a line. Defocus, shake along a curve,
+noise and strong compression are not in its training data. Detail that blur destroyed is guessed from other
+faces: the result may show what was never there. Never use it to identify a person, nor as evidence.
+CelebA holds photographs of celebrities collected from the web; it is biased in age, skin tone, make-up
+and pose, and the restorer works worst on people whom it shows seldom.
+
+The weights derive from CelebA, whose terms allow non-commercial research only; the code is MIT.
+
+`head_segmenter.safetensors` (facts in `head_segmenter.json`) is the study's small DeepLabV3, made by
+`python -m facedeblur_utils.tools.train_head_segmenter`, under the same terms.
+"""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m facedeblur_utils.tools.publish_restorer", description=__doc__
+    )
+    parser.add_argument("--profile", default="study")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a profile value"
+    )
+    parser.add_argument("--output", default="", help="folder for runs/ (default: the checkout)")
+    parser.add_argument("--as-is", action="store_true", help="publish a run that has not come to its end")
+    chosen = parser.parse_args(arguments)
+    profile = load_profile(chosen.profile, parse_overrides(chosen.set))
+    run_paths = paths.run_paths(profile.name, chosen.output)
+    face_pairs.build(profile, run_paths)
+    if not chosen.as_is:
+        loops.train(experiments.restorer_runs(profile)["NMIX"], profile, run_paths)
+    history = read_history(run_paths, "NMIX")
+    network = loops.load_network(run_paths, "NMIX")
+    scores = comparison.score_networks({"NMIX": network}, run_paths)
+    run = loops.run_facts(run_paths, "NMIX")
+    options = sys.argv[1:] if arguments is None else arguments
+    about = {
+        "parameters": run["parameters"]["restorer"],
+        "faces": len(face_pairs.open_pairs(run_paths, "SFB1", "train")),
+        "test_faces": len(face_pairs.open_pairs(run_paths, "SFB1", "test")),
+        "image_size": profile.image_size,
+        "shortest": profile.blur_length[0] * profile.image_size,
+        "longest": profile.blur_length[1] * profile.image_size,
+        "epochs": f"{len(history)} of {run['epochs']}",
+        "batch_size": run["batch_size"],
+        "seed": run["seed"],
+        "precision": run["precision"],
+        "cpu": run["cpu"],
+        "minutes": round(history["seconds"].sum() / 60, 1),
+        "torch": run["torch"],
+        "head_segmenter": face_pairs.facts(run_paths).get("head_segmenter", ""),
+        "command": shlex.join(["python", "-m", "facedeblur_utils.tools.publish_restorer", *options]),
+    }
+    publish(network, scores, about)
+    print(means(scores).to_string(index=False, float_format="%.4f"))
+    print(f"Wrote {WEIGHTS} ({WEIGHTS.stat().st_size / 1e6:.1f} MB) and {CARD}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except StudyError as error:
+        sys.exit(f"error: {error}")

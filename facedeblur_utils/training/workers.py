@@ -1,0 +1,91 @@
+"""Trains one run with several processes, one per GPU or CPU share: `python -m …training.workers`.
+
+`training.train` uses it where the profile's `processes` is above 1, in notebooks and in run_all.py alike:
+new processes, so that it doesn't matter what the notebook has already done with CUDA.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import psutil
+import yaml
+
+from facedeblur_utils.errors import StudyError, UsageError
+from facedeblur_utils.paths import RunPaths
+from facedeblur_utils.profiles import Profile, load_profile
+from facedeblur_utils.running.processes import available_cpus
+from facedeblur_utils.training.experiments import named_run
+
+ERROR_MARK = "facedeblur error: "
+
+
+def is_worker() -> bool:
+    """True in a process that a launcher has started (torchrun and accelerate set this for their own)."""
+    return "WORLD_SIZE" in os.environ
+
+
+def launch(run_name: str, profile: Profile, paths: RunPaths, worker: str = __name__) -> None:
+    """Train `run_name` with `profile.processes` processes and show what the first one prints.
+
+    `worker` is the module that each process runs. Raises StudyError with the workers' own line where they
+    fail, UsageError where the batch can't be shared equally.
+    """
+    if profile.batch_size % profile.processes:
+        raise UsageError(
+            f"batch_size {profile.batch_size} can't be shared equally by {profile.processes} processes; "
+            "choose a multiple"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        chosen = Path(folder) / "profile.yaml"
+        values = {key: list(v) if isinstance(v, tuple) else v for key, v in profile.as_dict().items()}
+        chosen.write_text(yaml.safe_dump(values), encoding="utf-8")
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        command += ["--nproc-per-node", str(profile.processes), "-m", worker]
+        command += [run_name, "--profile", str(chosen), "--base", str(paths.base)]
+        cores = min(psutil.cpu_count(logical=False) or available_cpus(), available_cpus())
+        threads = str(max(1, cores // profile.processes))
+        environment = {**os.environ, "OMP_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
+        said = ""
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        ) as process:
+            try:
+                tail = []
+                for line in process.stdout:
+                    tail = [*tail[-20:], line.rstrip()]
+                    if ERROR_MARK in line and not said:
+                        said = line.split(ERROR_MARK, 1)[1].strip()
+                    elif line.startswith(run_name):
+                        print(line, end="", flush=True)
+            except KeyboardInterrupt:
+                process.terminate()
+                raise
+        if process.returncode:
+            raise StudyError(said or f"training {run_name} in processes failed: {' | '.join(tail[-3:])}")
+
+
+def main() -> int:
+    """One worker."""
+    from facedeblur_utils.training import loops
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run")
+    parser.add_argument("--profile", default="sample")
+    parser.add_argument("--base", default="")
+    chosen = parser.parse_args()
+    try:
+        profile = load_profile(chosen.profile)
+        paths = RunPaths(profile.name, Path(chosen.base).resolve())
+        loops.train(named_run(profile, chosen.run), profile, paths)
+    except StudyError as error:
+        print(f"{ERROR_MARK}{error}", flush=True)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
