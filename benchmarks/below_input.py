@@ -15,16 +15,17 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from facedeblur_utils.training.run_config import seeded_nets
 from torch import Tensor, nn
 
 from facedeblur_utils.data import face_pairs
+from facedeblur_utils.data.build import build
+from facedeblur_utils.files import write_text
 from facedeblur_utils.paths import run_paths
 from facedeblur_utils.profiles import load_profile
-from facedeblur_utils.reporting.tables import write_text
 from facedeblur_utils.training import losses, precision, vgg
 from facedeblur_utils.training.batches import Batches
 from facedeblur_utils.training.experiments import Run
-from facedeblur_utils.training.run_config import seeded_nets
 from facedeblur_utils.training.validation import Validation
 
 FILE = Path(__file__).with_suffix(".csv")
@@ -151,7 +152,7 @@ def main() -> int:
     parser.add_argument("--output", default="", help="folder of the datasets (default: the checkout's runs/)")
     options = parser.parse_args()
     profile, paths = load_profile("sample"), run_paths("sample", options.output)
-    face_pairs.build(profile, paths)
+    build(profile, paths)
     rows = pd.read_csv(FILE).to_dict("records") if FILE.exists() else []
     known = {(row["network"], row["change"]) for row in rows}
     for variant in VARIANTS:

@@ -24,6 +24,7 @@ import psutil
 from facedeblur_utils import downloads
 from facedeblur_utils.blur.kernels import draw_motion, linear_motion_kernel
 from facedeblur_utils.data import face_pairs, faces, mask_cache, recipe, segmentation
+from facedeblur_utils.data.build import build
 from facedeblur_utils.paths import run_paths
 from facedeblur_utils.profiles import load_profile
 from facedeblur_utils.training.experiments import BLURS
@@ -124,7 +125,7 @@ def build_ratio(base: Path):
             os.environ["FACEDEBLUR_CACHE"] = str(base / f"cache_{size}_{turn}")  # no mask is known there
             downloads.fetch("sample_faces"), downloads.fetch("face_landmarker")
             start = time.perf_counter()
-            face_pairs.build(profile, run_paths(f"bench_{size}", base / str(turn)))
+            build(profile, run_paths(f"bench_{size}", base / str(turn)))
             whole.append(time.perf_counter() - start)
             alone.append(masks_alone(views))
         # A shared machine changes its pace: each build is compared with the masks before and after it.
@@ -195,9 +196,9 @@ def one_build(count: str, size: str, base: str) -> int:
         data = files[number % len(files)].read_bytes()
         (folder / f"{number:06d}.jpg").write_bytes(data + number.to_bytes(4, "little"))
     profile = replace(load_profile("thesis"), source=str(folder), image_size=int(size))
-    face_pairs.build(replace(profile, limit=999, seed=1), run_paths("warm", base))  # every mask is known now
+    build(replace(profile, limit=999, seed=1), run_paths("warm", base))  # every mask is known now
     start = time.perf_counter()
-    face_pairs.build(profile, run_paths("bench", base))
+    build(profile, run_paths("bench", base))
     (Path(base) / "seconds.txt").write_text(str(time.perf_counter() - start))
     return 0
 

@@ -11,11 +11,10 @@ import cv2
 import numpy as np
 import torch
 
-from facedeblur_utils import downloads
+from facedeblur_utils import downloads, machine
 from facedeblur_utils.data.segmentation import open_landmarker
 from facedeblur_utils.models.nafnet import Restorer
 from facedeblur_utils.photo import deblur, published
-from facedeblur_utils.training import precision
 
 FASTER = 2.0  # times the plain pass, on a CPU with AMX
 DEBLUR_SECONDS, LOAD_SECONDS = 2.0, 3.0
@@ -74,8 +73,8 @@ def loading_seconds() -> float:
 
 
 def main() -> int:
-    has = precision.cpu_features()
-    print(f"{precision.cpu_name()}, {', '.join(has)}, {torch.get_num_threads()} threads")
+    has = machine.cpu_features()
+    print(f"{machine.cpu_name()}, {', '.join(has)}, {torch.get_num_threads()} threads")
     amx = "amx_bf16" in has
     met = []
     for size in (128, 256):

@@ -19,16 +19,17 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from facedeblur_utils.training.run_config import build_nets
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
+from facedeblur_utils import machine
 from facedeblur_utils.data import face_pairs
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import load_profile
 from facedeblur_utils.progress import Progress
 from facedeblur_utils.training import loops, losses, precision, trainer, vgg
 from facedeblur_utils.training.experiments import Run
-from facedeblur_utils.training.run_config import build_nets
 from facedeblur_utils.training.watch import EpochLog
 
 FACES = {64: 64, 128: 32}  # made-up training faces per image size: enough steps to time
@@ -99,17 +100,20 @@ def bare_seconds(job: trainer.Job) -> float:
             terms = losses.autoencoder_terms(
                 nets["autoencoder"](batch.blurred), batch.sharp, job.perceptual, features
             )
-            step(optimizers["autoencoder"], losses.weighted_sum(terms, losses.AUTOENCODER_WEIGHTS))
+            step(optimizers["autoencoder"], losses.weighted_sum(terms, losses.WEIGHTS["autoencoder"]))
             continue
         if job.run.network == "restorer":
-            step(optimizers["restorer"], losses.restorer_loss(nets["restorer"](batch.blurred), batch.sharp))
+            step(
+                optimizers["restorer"],
+                losses.restorer_terms(nets["restorer"](batch.blurred), batch.sharp)["l1"],
+            )
             continue
         fake, judge = nets["generator"](batch.blurred), nets["discriminator"]
         step(optimizers["discriminator"], losses.discriminator_loss(judge(batch.sharp), judge(fake.detach())))
         judge.requires_grad_(False)
         terms = losses.generator_terms(fake, batch.sharp, judge(fake))
         judge.requires_grad_(True)
-        step(optimizers["generator"], losses.weighted_sum(terms, losses.GENERATOR_WEIGHTS))
+        step(optimizers["generator"], losses.weighted_sum(terms, losses.WEIGHTS["gan"]))
     return time.perf_counter() - start
 
 
@@ -130,7 +134,7 @@ def plain_seconds(network: str, size: int, folder: Path) -> float:
             fake, judge = nets["generator"](blurred), nets["discriminator"]
             step(optimizers["discriminator"], losses.discriminator_loss(judge(sharp), judge(fake.detach())))
             terms = losses.generator_terms(fake, sharp, judge(fake))
-            step(optimizers["generator"], losses.weighted_sum(terms, losses.GENERATOR_WEIGHTS))
+            step(optimizers["generator"], losses.weighted_sum(terms, losses.WEIGHTS["gan"]))
         loss_shown = loss.item() if network == "autoencoder" else terms["ssim"].item()
     assert np.isfinite(loss_shown)
     return time.perf_counter() - start
@@ -191,10 +195,10 @@ def main() -> int:
     chosen = parser.parse_args()
     face_pairs.open_pairs = lambda paths, name, split: MadeUpPairs(name, split, int(paths.profile[5:]))
     vgg.available_kind = lambda: (vgg.RANDOM, "")
-    features = precision.cpu_features()
+    features = machine.cpu_features()
     amx = "amx_bf16" in features
     kind, why = precision.choose("auto")
-    print(f"{precision.cpu_name()}, {torch.get_num_threads()} threads, features {', '.join(features)}")
+    print(f"{machine.cpu_name()}, {torch.get_num_threads()} threads, features {', '.join(features)}")
     print(f"precision {kind}: {why}; AMX {'found' if amx else 'not found'}")
     if chosen.compile:
         with tempfile.TemporaryDirectory() as scratch:

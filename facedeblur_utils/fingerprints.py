@@ -1,7 +1,8 @@
-"""Fingerprints of stages: the code, parameters, inputs and versions that a stage's outputs depend on.
+"""Is this still the same? One way to tell what a kept thing was made from, and to say what differs now.
 
-Comments, docstrings and Markdown cells don't count: code is compared as a syntax tree. Nothing here imports
-the modules it looks at, so a check takes a fraction of a second.
+A fingerprint is a nested dict of plain values. Datasets keep one (their recipe), trained networks (their
+identity) and stages (in the manifest); `differences` compares any two. Code is compared as a syntax tree, so
+that comments, docstrings and type hints don't count, and without importing it.
 """
 
 import ast
@@ -11,20 +12,22 @@ import importlib.metadata
 import importlib.util
 import json
 import platform
-import re
-from collections.abc import Iterable
-from dataclasses import fields
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from facedeblur_utils.paths import PACKAGE
-from facedeblur_utils.profiles import Profile
-from facedeblur_utils.running.notebook_files import code_cells, source
 
 NAME = PACKAGE.name
-SET_UP_TAG = "colab"  # the cell that installs things in Colab changes no result
-NOT_RESULTS = ("PROFILE", "OVERRIDES", "OUTPUT")  # given by their resolved values, or only say where
-ONLY_SHOWN = {"description", "jobs"}  # keys of the profile that change no result
-WHOLE_PROFILE = {"as_dict", "asdict", "vars"}  # code that names these may read every key
+LONGEST_SHOWN = 60  # characters of a value
+CHANGED = ("code", "inputs", "modules", "notebook")  # parts whose values are hashes
+KINDS = {  # part of a fingerprint -> what its entries are called
+    "code": "the code of",
+    "inputs": "input",
+    "modules": "module",
+    "notebook": "the notebook's code",
+    "parameters": "",
+    "versions": "version of",
+}
 DISTRIBUTIONS = {  # import name -> distribution, of those that can change a result
     "accelerate": "accelerate",
     "cv2": "opencv-contrib-python",
@@ -43,43 +46,73 @@ DISTRIBUTIONS = {  # import name -> distribution, of those that can change a res
 
 
 class Code:
-    """What a piece of code is (`digest`) and what it names: package modules, other imports, attributes."""
+    """A piece of code: its `digest`, the package's `modules` and other `imports`, its top-level `parts`."""
 
     def __init__(self, text: str, package: str = "", whole_package: bool = False):
+        self.imports: set[str] = set()
+        self.bound: dict[str, str] = {}  # local name -> what was imported under it
+        self.parts: dict[str, list[ast.stmt]] = {}  # name of a function, class or constant -> its statements
         try:
-            tree = ast.parse(text)
+            tree = _plain(ast.parse(text))
         except SyntaxError:  # fails when it runs; compared as text
-            self.digest, self.modules, self.imports, self.names = sha256(text.encode()), set(), set(), set()
+            self.digest, self.modules = sha256(text.encode()), set()
             return
-        self.modules, self.imports, self.names = set(), set(), set()
         # A package's own file comes along with each of its modules; what its functions import does not.
         for node in tree.body if whole_package else ast.walk(tree):
-            self._note(node, package)
-        self.digest = sha256(ast.dump(_without_docstrings(tree)).encode())
+            self._note_import(node, package)
+        self.modules = {name for name in self.imports if module_file(name)}
+        for statement in tree.body:
+            for name in _names(statement):
+                self.parts.setdefault(name, []).append(statement)
+        self.digest = sha256(ast.dump(tree).encode())
 
-    def _note(self, node: ast.AST, package: str) -> None:
-        if isinstance(node, ast.Attribute):
-            self.names.add(node.attr)
-        elif isinstance(node, ast.Name):
-            self.names.add(node.id)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            self.names.add(node.value)  # getattr(profile, "epochs")
-        elif isinstance(node, ast.Import):
+    def _note_import(self, node: ast.AST, package: str) -> None:
+        if isinstance(node, ast.Import):
             self.imports |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 base = importlib.util.resolve_name("." * node.level + base, package)
             self.imports |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
-        self.modules = {name for name in self.imports if module_file(name)}
+            self.bound |= {alias.asname or alias.name: f"{base}.{alias.name}" for alias in node.names}
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    for node in ast.walk(tree):
-        if isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
-    return tree
+class _Plain(ast.NodeTransformer):
+    """Takes out what can't change a result: docstrings and type hints of functions."""
+
+    def _function(self, node):
+        self.generic_visit(node)
+        node.returns = None
+        for argument in ast.walk(node.args):
+            if isinstance(argument, ast.arg):
+                argument.annotation = None
+        return _without_docstring(node)
+
+    visit_FunctionDef = visit_AsyncFunctionDef = _function
+
+    def visit_ClassDef(self, node):
+        self.generic_visit(node)
+        return _without_docstring(node)
+
+
+def _plain(tree: ast.Module) -> ast.Module:
+    return _without_docstring(_Plain().visit(tree))
+
+
+def _without_docstring(node):
+    if ast.get_docstring(node, clean=False) is not None:
+        node.body = node.body[1:] or [ast.Pass()]
+    return node
+
+
+def _names(statement: ast.stmt) -> list[str]:
+    """What a statement at a module's top defines."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [statement.name]
+    if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        return [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
+    return []
 
 
 @functools.cache
@@ -102,13 +135,13 @@ def module_code(name: str) -> Code:
     return Code(file.read_text(encoding="utf-8"), package, whole)
 
 
-def closure(names: Iterable[str], stop: Iterable[str] = ()) -> dict[str, Code]:
-    """The package modules among `names` and all that they import in turn, without those in `stop`."""
+def closure(names: Iterable[str]) -> dict[str, Code]:
+    """The package modules among `names` and all that they import in turn."""
     found: dict[str, Code] = {}
     waiting = [NAME, *names]
     while waiting:
         name = waiting.pop()
-        if name in found or name in stop or not module_file(name):
+        if name in found or not module_file(name):
             continue
         found[name] = module_code(name)
         parents = [name.rpartition(".")[0]]  # importing a.b runs a/__init__.py as well
@@ -116,15 +149,52 @@ def closure(names: Iterable[str], stop: Iterable[str] = ()) -> dict[str, Code]:
     return dict(sorted(found.items()))
 
 
-def notebook_code(notebook: Path) -> Code:
-    """The code cells of a notebook as one piece of code, without its Colab set-up cell."""
-    cells = [
-        source(cell)
-        for cell in code_cells(notebook)
-        if SET_UP_TAG not in cell.get("metadata", {}).get("tags", [])
-    ]
-    text = "\n".join(cells)
-    return Code(re.sub(r"^(\s*)([%!].*)$", lambda m: m[1] + repr(m[2]), text, flags=re.MULTILINE))  # magics
+def definitions(roots: Iterable[str], without: Iterable[str] = ()) -> dict[str, str]:
+    """Digests of the functions, classes and constants `roots` ("module:name") and of all that they use.
+
+    By bare name, so that moving a definition to another module changes nothing. What lies in the modules
+    `without` is left out, as what only prints or writes. A name that a string or `getattr` hides isn't seen:
+    make it a root. Raises KeyError for a root that isn't defined.
+    """
+    found: dict[str, set[str]] = {}
+    seen, waiting = set(), [tuple(root.split(":")) for root in roots]
+    for module, name in waiting:
+        if name not in module_code(module).parts:
+            raise KeyError(f"{module} defines no {name}")
+    while waiting:
+        module, name = place = waiting.pop()
+        if place in seen or module in without:
+            continue
+        seen.add(place)
+        statements = module_code(module).parts.get(name, [])
+        if statements:  # two of one name count both
+            found.setdefault(name, set()).add("".join(map(ast.dump, statements)))
+        for statement in statements:
+            waiting += _used(statement, module_code(module), module)
+    return {name: sha256("".join(sorted(texts)).encode())[:16] for name, texts in sorted(found.items())}
+
+
+def _used(statement: ast.stmt, code: Code, module: str) -> Iterator[tuple[str, str]]:
+    """(module, name) of everything in the package that a statement refers to."""
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Name) and node.id in code.parts:
+            yield module, node.id
+        elif isinstance(node, ast.Name) and node.id in code.bound:
+            origin = code.bound[node.id]
+            if not module_file(origin):  # a function, class or constant of a module
+                source, _, name = origin.rpartition(".")
+                if module_file(source):
+                    yield source, name
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            origin = code.bound.get(node.value.id, "")
+            if module_file(origin):
+                yield origin, node.attr
+
+
+def literal(place: str):
+    """The value of a constant "module:name" that is written as a literal, without importing its module."""
+    module, name = place.split(":")
+    return ast.literal_eval(module_code(module).parts[name][-1].value)
 
 
 def versions(codes: Iterable[Code]) -> dict[str, str]:
@@ -139,13 +209,47 @@ def versions(codes: Iterable[Code]) -> dict[str, str]:
     return found
 
 
-def settings(profile: Profile, codes: dict[str, Code], ignored: Iterable[str] = ()) -> dict:
-    """The profile's values that the code can read: those whose key it names, or all of them."""
-    keys = {item.name for item in fields(Profile)}
-    readers = [code for name, code in codes.items() if name != f"{NAME}.profiles"]
-    if not any(code.names & WHOLE_PROFILE for code in readers):
-        keys &= {name for code in readers for name in code.names}
-    return {key: getattr(profile, key) for key in sorted(keys - ONLY_SHOWN - set(ignored))}
+def differences(old: dict, new: dict) -> list[str]:
+    """What differs between two fingerprints, in words; empty where nothing does."""
+    before, now = _flat(_as_stored(old)), _flat(_as_stored(new))
+    return [
+        _in_words(key, before.get(key), now.get(key))
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ]
+
+
+def _in_words(key: str, before, now) -> str:
+    part, _, name = key.partition(".")
+    label = key
+    if part in KINDS:
+        label = f"{KINDS[part]} {name.removeprefix(NAME + '.')}".strip()
+    if before is None or now is None:
+        value = now if before is None else before
+        shown = "" if part in CHANGED else f" ({_short(value)})"
+        return f"{label} is {'new' if before is None else 'gone'}{shown}"
+    if part in CHANGED:
+        return f"{label} {'changed' if now else 'is gone'}"
+    return f"{label} was {_short(before)} and is now {_short(now)}"
+
+
+def _as_stored(value: dict) -> dict:
+    """Through JSON, as on disk, so that tuples equal lists."""
+    return json.loads(json.dumps(value))
+
+
+def _flat(values: dict) -> dict:
+    """`{"datasets": {"SFB1": x}}` -> `{"datasets.SFB1": x}`."""
+    flat = {}
+    for key, value in values.items():
+        nested = _flat(value).items() if isinstance(value, dict) else [("", value)]
+        flat |= {f"{key}.{inner}".rstrip("."): item for inner, item in nested}
+    return flat
+
+
+def _short(value) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST_SHOWN else text[:12] + "…"
 
 
 def digest(value) -> str:

@@ -23,6 +23,51 @@ def cache_folder() -> Path:
 
 
 @dataclass(frozen=True)
+class RunFolder:
+    """Files of one training run, in `path`: resumable states, weights, configuration, history, pictures."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def state(self) -> Path:
+        """The last epoch's whole state."""
+        return self.path / "state.pt"
+
+    @property
+    def previous_state(self) -> Path:
+        return self.path / "state_previous.pt"
+
+    def milestone_state(self, epoch: int) -> Path:
+        """The whole state of an epoch from which another run goes on."""
+        return self.path / f"state_{epoch:04d}.pt"
+
+    def weights(self, epoch: int | str) -> Path:
+        """Weights alone, fp32, of an epoch by number, or of the "last" or "best"."""
+        name = f"epoch_{epoch:04d}" if isinstance(epoch, int) else epoch
+        return self.path / f"{name}.safetensors"
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def history(self) -> Path:
+        return self.path / "history.csv"
+
+    @property
+    def strips(self) -> Path:
+        return self.path / "strips"
+
+    def strip(self, name: int | str) -> Path:
+        """Picture of the validation faces after an epoch, or "blurred" or "sharp"."""
+        return self.strips / (f"epoch_{name:04d}.png" if isinstance(name, int) else f"{name}.png")
+
+
+@dataclass(frozen=True)
 class RunPaths:
     """Where one profile's run keeps what it makes, below `base`."""
 
@@ -38,8 +83,17 @@ class RunPaths:
         return self.run / "data"
 
     @property
+    def dataset_facts(self) -> Path:
+        """What the datasets were made from; its presence says that they are there."""
+        return self.data / "dataset.json"
+
+    @property
     def checkpoints(self) -> Path:
         return self.run / "checkpoints"
+
+    def training(self, run_name: str, seed: int = 1) -> RunFolder:
+        """What a training run keeps; further training seeds (from 2) have folders of their own."""
+        return RunFolder(self.checkpoints / (run_name if seed == 1 else f"{run_name}.seed{seed}"))
 
     @property
     def results(self) -> Path:

@@ -67,6 +67,8 @@ class Profile:
         return asdict(self)
 
 
+# Keys that change no result: what is shown, where copies go, how much runs at once and how fast.
+NO_RESULT = {"description", "jobs", "threads", "processes", "compile", "mirror", "tensorboard"}
 CHOICES = {
     "composite": ("paste", "matte"),
     "gan_norm": ("none", "batch", "instance"),

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
+from facedeblur_utils.machine import available_cpus
 from facedeblur_utils.paths import RunPaths, run_paths
 from facedeblur_utils.profiles import Profile, load_profile
-from facedeblur_utils.running.processes import available_cpus
 
 SHOWN_VERSIONS = (
     "torch",

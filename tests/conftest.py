@@ -2,6 +2,6 @@
 
 import os
 
-from facedeblur_utils.running.processes import available_cpus
+from facedeblur_utils.machine import available_cpus
 
 os.environ.setdefault("OMP_NUM_THREADS", str(min(2, available_cpus())))  # before anything imports torch

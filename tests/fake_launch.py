@@ -5,10 +5,10 @@ import sys
 import pytest
 from fake_pairs import use_fakes, use_small_vgg
 
-from facedeblur_utils.training import workers
+from facedeblur_utils.training import __main__ as worker
 
 if __name__ == "__main__":
     patches = pytest.MonkeyPatch()
     use_fakes(patches, train=16)
     use_small_vgg(patches)
-    sys.exit(workers.main())
+    sys.exit(worker.main())

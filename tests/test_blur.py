@@ -6,7 +6,9 @@ from scipy import ndimage
 
 from facedeblur_utils.blur import operators
 from facedeblur_utils.blur.kernels import disk_kernel, linear_motion_kernel
+from facedeblur_utils.blur.kinds import BLURS
 from facedeblur_utils.errors import UsageError
+from facedeblur_utils.profiles import load_profile
 
 RNG = np.random.default_rng(0)
 
@@ -151,3 +153,41 @@ def test_wrong_inputs():
         operators.composite(image(), linear_motion_kernel(3, 0), box_mask(), "blend")
     with pytest.raises(UsageError, match="same height"):
         operators.composite(image(), linear_motion_kernel(3, 0), box_mask(20, 5))
+
+
+@pytest.mark.parametrize("shape", [(40, 31, 3), (9, 12)])
+def test_adjoint_is_the_transpose(shape):
+    rng = np.random.default_rng(3)
+    x, y = rng.standard_normal((2, *shape), np.float32)
+    kernel = rng.random((15, 11)).astype(np.float32)
+    forth = (operators.convolve(x, kernel).astype(float) * y).sum()
+    back = (x.astype(float) * operators.convolve_adjoint(y, kernel)).sum()
+    assert forth == pytest.approx(back, rel=1e-3)
+    assert (x.astype(float) * operators.convolve(y, kernel)).sum() != pytest.approx(forth, rel=0.05)
+
+
+def test_kinds_of_blur_are_seeded_and_keep_a_constant_picture():
+    for sampler in BLURS.values():
+        one, again, other = (sampler(np.random.default_rng(seed), 64) for seed in (1, 1, 2))
+        assert one.parameters == again.parameters != other.parameters
+        grey = np.full((64, 64, 3), 0.4, np.float32)
+        np.testing.assert_allclose(one.apply(grey), grey, atol=1e-6)
+    drawn = [BLURS["line"](np.random.default_rng(seed), 100).parameters for seed in range(300)]
+    lengths = [parameters["length"] for parameters in drawn]
+    assert 5 <= min(lengths) < 5.3 and 14.7 < max(lengths) <= 15
+    narrow = BLURS["line"](np.random.default_rng(1), 100, load_profile("smoke", {"blur_length": [0.2, 0.2]}))
+    assert narrow.parameters["length"] == 20
+
+
+def test_doors_lead_to_the_functions():
+    import facedeblur_utils.blur as door
+    from facedeblur_utils import data, evaluation
+    from facedeblur_utils.data.segmentation import face_mask, head_mask
+    from facedeblur_utils.metrics.psnr_ssim import psnr, ssim
+
+    assert (door.linear_motion_kernel, door.disk_kernel) == (linear_motion_kernel, disk_kernel)
+    assert (door.convolve, door.composite, door.BLURS) == (operators.convolve, operators.composite, BLURS)
+    assert (data.face_mask, data.head_mask) == (face_mask, head_mask)
+    assert (evaluation.psnr, evaluation.ssim) == (psnr, ssim)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        door.nothing  # noqa: B018

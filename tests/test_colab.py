@@ -8,8 +8,8 @@ import tomllib
 import nbformat
 import pytest
 
-from facedeblur_utils import fingerprints
 from facedeblur_utils.paths import NOTEBOOKS, ROOT
+from facedeblur_utils.running import notebook_files
 from facedeblur_utils.tools import colab
 
 BOOKS = sorted(NOTEBOOKS.glob("*.ipynb"))
@@ -57,11 +57,11 @@ def test_the_set_up_cell_does_nothing_elsewhere(monkeypatch):
 
 def test_the_set_up_cell_is_no_part_of_a_fingerprint(tmp_path):
     book = BOOKS[0]
-    with_cells = fingerprints.notebook_code(book).digest
+    with_cells = notebook_files.notebook_code(book).digest
     content = json.loads(book.read_text())
     content["cells"] = [cell for cell in content["cells"] if cell["id"] not in (colab.BADGE, colab.SET_UP)]
     (tmp_path / "bare.ipynb").write_text(json.dumps(content))
-    assert fingerprints.notebook_code(tmp_path / "bare.ipynb").digest == with_cells
+    assert notebook_files.notebook_code(tmp_path / "bare.ipynb").digest == with_cells
 
 
 def test_numpy_and_torch_are_held_and_never_asked_for():

@@ -7,10 +7,12 @@ import torch
 from test_evaluation import Darken, MadeUpPairs
 
 from facedeblur_utils.data import face_pairs
-from facedeblur_utils.evaluation import comparison
+from facedeblur_utils.data.datasets import DATASETS
+from facedeblur_utils.evaluation import scores as scores_module
+from facedeblur_utils.evaluation.scores import blurred_input, network_restorer, score_restorers
 from facedeblur_utils.paths import run_paths
+from facedeblur_utils.reporting import result_tables
 from facedeblur_utils.tools import publish_restorer
-from facedeblur_utils.training.experiments import DATASETS
 
 
 @pytest.fixture
@@ -18,11 +20,12 @@ def scores(monkeypatch, tmp_path):
     """Scores of the input, of a network that changes nothing and of one that darkens."""
     monkeypatch.setattr(face_pairs, "open_pairs", lambda paths, name, split=None: MadeUpPairs(name))
     networks = {"GSFB2": Darken(0.8), "NMIX": Darken(1.0)}
-    return comparison.score_networks(networks, run_paths("smoke", tmp_path))
+    restorers = {"input": blurred_input} | {name: network_restorer(net) for name, net in networks.items()}
+    return score_restorers(restorers, run_paths("smoke", tmp_path))
 
 
 def test_cross_table_has_gains_over_the_input(scores):
-    table = comparison.cross_table(scores)
+    table = result_tables.cross_table(scores)
     assert list(table.index) == ["Blurred input", "GSFB2", "NMIX"]
     assert [head for head, _ in table.columns[::3]] == list(DATASETS)
     gains = table.xs("gain", axis=1, level=1)
@@ -35,13 +38,13 @@ def test_cross_table_has_gains_over_the_input(scores):
 
 
 def test_region_table_looks_where_the_blur_is(scores):
-    table = comparison.region_table(scores)
+    table = result_tables.region_table(scores)
     assert list(table.columns) == ["SFB1, whole", "SB1SD, head", "SFB2, whole", "SB2SM, face"]
     assert (table.loc["NMIX"] == 0).all()
 
 
 def test_harm_of_darkening_is_its_own_psnr_and_that_of_nothing_is_infinite(scores):
-    table = comparison.harm_table(scores)
+    table = result_tables.harm_table(scores)
     sharp = MadeUpPairs("SFB1").sharp / 255
     expected = -10 * np.log10(((sharp - np.round(sharp * 0.8 * 255) / 255) ** 2).mean(axis=(1, 2, 3)))
     assert table.loc["GSFB2", "sharp face"] == pytest.approx(expected.mean(), abs=1e-3)
@@ -78,8 +81,10 @@ def test_published_files_open_again(scores, tmp_path, monkeypatch):
 
 
 def test_untrained_models_are_left_out(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(comparison, "score_networks", lambda networks, paths: pd.DataFrame({"value": [1.0]}))
-    comparison.compare(["NMIX"], run_paths("smoke", tmp_path))
+    monkeypatch.setattr(
+        scores_module, "score_restorers", lambda restorers, paths: pd.DataFrame({"value": [1.0]})
+    )
+    scores_module.compare(["NMIX"], run_paths("smoke", tmp_path))
     assert "NMIX has not been trained" in capsys.readouterr().out
 
 

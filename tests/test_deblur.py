@@ -218,8 +218,6 @@ def test_wrong_weights_are_one_line(tmp_path):
 def test_package_is_light_and_offers_deblur(faces, monkeypatch):
     monkeypatch.setattr(deblur.published, "facts", lambda: {"image_size": 64})
     assert facedeblur_utils.deblur(faces[0], Brighter()).shape == faces[0].shape
-    code = (
-        "import sys, facedeblur_utils; print('torch' in sys.modules, callable(facedeblur_utils.photo.deblur))"
-    )
+    code = "import sys, facedeblur_utils; print('torch' in sys.modules, callable(facedeblur_utils.deblur))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.split() == ["False", "True"], done.stderr

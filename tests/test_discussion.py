@@ -3,12 +3,12 @@
 import pandas as pd
 import pytest
 
+from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.evaluation.metric_audit import STUDY
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import load_profile
 from facedeblur_utils.reporting import discussion, thesis_results
 from facedeblur_utils.reporting.result_tables import INPUT_LABEL, MODELS
-from facedeblur_utils.training.experiments import DATASETS
 
 COLUMNS = pd.MultiIndex.from_product([DATASETS, ["PSNR", "SSIM"]])
 

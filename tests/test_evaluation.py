@@ -13,6 +13,7 @@ from torch import nn
 from facedeblur_utils.blur.kernels import linear_motion_kernel
 from facedeblur_utils.blur.operators import convolve
 from facedeblur_utils.data import face_pairs
+from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.evaluation import scores as score_module
 from facedeblur_utils.evaluation.scores import COLUMNS, evaluate_all, read_scores
@@ -22,8 +23,7 @@ from facedeblur_utils.models.apply import restore
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import load_profile
 from facedeblur_utils.reporting import panels, result_tables
-from facedeblur_utils.training import loops
-from facedeblur_utils.training.experiments import DATASETS
+from facedeblur_utils.training import trained
 
 SIZE, COUNT = 32, 6
 
@@ -83,7 +83,7 @@ def study(tmp_path, monkeypatch):
         return Darken(factors.setdefault((run, epoch), 0.99 - 0.01 * len(factors)))
 
     monkeypatch.setattr(face_pairs, "open_pairs", lambda paths, name, split: MadeUpPairs(name))
-    monkeypatch.setattr(loops, "load_network", load_network)
+    monkeypatch.setattr(trained, "load_network", load_network)
     monkeypatch.setattr(classical, "RICHARDSON_LUCY_STEPS", 1)
     monkeypatch.setattr(score_module, "whole_image_scorers", lambda size: nullcontext([brightness]))
     boxes = {"eyes": (8, 8, 20, 16), "mouth": (8, 18, 20, 26)}
@@ -117,7 +117,7 @@ def test_every_combination_is_scored(study):
 def test_scores_are_of_8_bit_images(study):
     scores = evaluate_all(*study).set_index(["model", "dataset", "image_id", "region", "metric"])
     pairs = MadeUpPairs("SFB2")
-    output = restore(loops.load_network(None, "GSFB2", 2), pairs.blurred)
+    output = restore(trained.load_network(None, "GSFB2", 2), pairs.blurred)
     expected = peak_signal_noise_ratio(pairs.sharp[3], output[3])
     value = scores.loc[("GSFB2", "SFB2", "000004", "whole", "psnr"), "value"]
     assert value == pytest.approx(expected, abs=1e-4)
@@ -140,7 +140,7 @@ def test_same_scores_file_twice(study):
 
 
 def test_missing_scores_say_which_notebook(tmp_path):
-    with pytest.raises(StudyError, match="run notebook 05_evaluation first"):
+    with pytest.raises(StudyError, match="run notebook 05_cross_eval first"):
         read_scores(RunPaths("smoke", tmp_path))
 
 

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.evaluation import statistics as ht
-from facedeblur_utils.training.experiments import DATASETS
 
 
 def made_up(shift, images=40, seeds=1, noise=1.0):

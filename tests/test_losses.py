@@ -23,7 +23,7 @@ def test_autoencoder_terms_by_hand(features):
     assert terms["mse"].item() == pytest.approx(((output - target) ** 2).mean().item())
     difference = features(output) - features(target)
     assert terms["perceptual"].item() == pytest.approx((difference**2).mean().item(), rel=1e-5)
-    total = losses.weighted_sum(terms, losses.AUTOENCODER_WEIGHTS)
+    total = losses.weighted_sum(terms, losses.WEIGHTS["autoencoder"])
     assert total.item() == pytest.approx(terms["mse"].item() + 0.001 * terms["perceptual"].item())
     kept = losses.autoencoder_terms(output, target, features, features(target))
     assert kept["perceptual"].item() == terms["perceptual"].item()
@@ -48,7 +48,7 @@ def test_generator_terms_by_hand():
         use_sample_covariance=False,
     )
     assert terms["ssim"].item() == pytest.approx(1 - oracle, abs=1e-4)
-    total = losses.weighted_sum(terms, losses.GENERATOR_WEIGHTS)
+    total = losses.weighted_sum(terms, losses.WEIGHTS["gan"])
     parts = terms["adversarial"] + 100 * terms["content"] + terms["ssim"]
     assert total.item() == pytest.approx(parts.item())
 
@@ -56,10 +56,10 @@ def test_generator_terms_by_hand():
 def test_perfect_output_costs_nothing(features):
     target = torch.rand(1, 3, 32, 32)
     assert losses.weighted_sum(
-        losses.autoencoder_terms(target, target, features), losses.AUTOENCODER_WEIGHTS
+        losses.autoencoder_terms(target, target, features), losses.WEIGHTS["autoencoder"]
     ).item() == pytest.approx(0, abs=1e-7)
     terms = losses.generator_terms(target, target, torch.tensor([50.0]))
-    assert losses.weighted_sum(terms, losses.GENERATOR_WEIGHTS).item() == pytest.approx(0, abs=1e-5)
+    assert losses.weighted_sum(terms, losses.WEIGHTS["gan"]).item() == pytest.approx(0, abs=1e-5)
 
 
 def test_discriminator_loss_by_hand():
@@ -69,7 +69,7 @@ def test_discriminator_loss_by_hand():
     assert losses.discriminator_loss(fake, real) > losses.discriminator_loss(real, fake)
 
 
-@pytest.mark.parametrize("name", list(losses.GENERATOR_WEIGHTS))
+@pytest.mark.parametrize("name", list(losses.WEIGHTS["gan"]))
 def test_every_term_reaches_the_generator(name):
     torch.manual_seed(0)
     generator, discriminator = Generator(4, blocks=1), Discriminator(4)

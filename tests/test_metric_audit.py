@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
+from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.evaluation import metric_audit
 from facedeblur_utils.reporting import thesis_results
-from facedeblur_utils.training.experiments import DATASETS
 
 
 def scene(seed=0, noise=0.05):
@@ -56,7 +56,7 @@ def test_thesis_numbers_repeat_where_its_tables_repeat_them():
         for network, letter in (("Autoencoder", "A"), ("GAN", "G")):
             for side, dataset in enumerate(pair):
                 printed = getattr(thesis_results, name)[network][2 * side : 2 * side + 2]
-                column = 2 * DATASETS.index(dataset)
+                column = 2 * list(DATASETS).index(dataset)
                 again = thesis_results.TABLE_5_4[letter + dataset][column : column + 2]
                 assert printed == pytest.approx(again, abs=2e-3), (name, network, dataset)
     assert thesis_results.TABLE_5_5["GSFB2_50"] == thesis_results.TABLE_5_4["GSFB2"]

@@ -10,7 +10,7 @@ from fake_pairs import use_fakes, use_small_vgg
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.paths import run_paths
 from facedeblur_utils.profiles import load_profile
-from facedeblur_utils.training import checkpoints, loops, mirror
+from facedeblur_utils.training import loops, mirror
 from facedeblur_utils.training.experiments import training_runs
 from facedeblur_utils.training.mirror import Mirror
 
@@ -117,5 +117,5 @@ def test_a_run_goes_on_from_its_copy_on_a_new_machine(tmp_path, monkeypatch, cap
     shutil.rmtree(old.run)
     assert loops.train(run, profile, new).equals(history)
     assert "brought back from" in capsys.readouterr().out
-    folder = checkpoints.folder_of(new, "GSFB2")
+    folder = new.training("GSFB2").path
     assert same_files(folder, drive / "smoke" / "GSFB2")

@@ -4,12 +4,11 @@ import pytest
 import torch
 from torch import nn
 
+from facedeblur_utils.models.cost import count_parameters, multiply_adds
 from facedeblur_utils.models.thesis import (
     Autoencoder,
     Discriminator,
     Generator,
-    count_parameters,
-    multiply_adds,
 )
 
 

@@ -60,21 +60,21 @@ def test_the_study_declares_19_tables_23_figures_and_8_plus_2_runs(chain, tmp_pa
 
 
 def test_each_stage_comes_after_those_that_make_its_inputs(chain):
-    done = {"05_evaluation"}  # whose scores the literature's notebook shows where they exist
+    done = {"05_cross_eval"}  # whose scores the literature's notebook shows where they exist
     for each in chain:
         assert {other.name for other in pipeline.upstream(each, chain)} <= done
         done.add(each.name)
-    evaluation = next(each for each in chain if each.name == "05_evaluation")
+    evaluation = next(each for each in chain if each.name == "05_cross_eval")
     makers = {s.name for s in chain if s.name[:2] in ("02", "03", "04")}
     assert {s.name for s in pipeline.upstream(evaluation, chain)} == makers
 
 
 def test_selection_by_number_notebook_run_and_range(chain):
     names = lambda **how: [s.name for s in pipeline.select(chain, **how)]  # noqa: E731
-    assert names(only=["03"]) == [f"03_train_autoencoder_A{d}" for d in ("SFB1", "SB1SD", "SFB2", "SB2SM")]
+    assert names(only=["03"]) == [f"03_train_ae_A{d}" for d in ("SFB1", "SB1SD", "SFB2", "SB2SM")]
     assert names(only=["GSFB2"]) == ["04_train_gan_GSFB2"]
-    assert names(first="05_evaluation", last="06") == ["05_evaluation", "06_epoch_ablation"]
-    assert names(last="02") == ["01_literature_tables", "02_dataset_creation"]
+    assert names(first="05_cross_eval", last="06") == ["05_cross_eval", "06_epoch_ablation"]
+    assert names(last="02") == ["01_literature_tables", "02_dataset_build"]
     with pytest.raises(UsageError, match="no stage is called 'XX'"):
         names(only=["XX"])
     with pytest.raises(UsageError, match="no stage is left"):
@@ -91,13 +91,13 @@ def test_paths_given_relative_to_the_working_folder_hold_in_the_notebooks(tmp_pa
     given = ["--profile", "smoke", "--output", "out", "--set", "source=celeba-hq:faces"]
     plan = run_all.make_plan(run_all.arguments(given))
     assert plan.profile.source == f"celeba-hq:{tmp_path / 'faces'}"
-    building = next(each for each in plan.chain if each.name == "02_dataset_creation")
+    building = next(each for each in plan.chain if each.name == "02_dataset_build")
     assert building.parameters["OUTPUT"] == str(tmp_path / "out")
     assert building.parameters["OVERRIDES"] == {"source": plan.profile.source}
     first = building.settings
     (tmp_path / "faces" / "b.jpg").write_text("y")
     again = run_all.make_plan(run_all.arguments(given)).chain
-    assert next(each for each in again if each.name == "02_dataset_creation").settings != first
+    assert next(each for each in again if each.name == "02_dataset_build").settings != first
 
 
 def test_a_run_says_what_it_made_and_passes_lines_on(tmp_path, capsys):

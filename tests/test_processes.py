@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from facedeblur_utils.running import processes
+from facedeblur_utils import machine
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,6 @@ from facedeblur_utils.running import processes
 def test_a_quota_limits_the_processors(tmp_path, monkeypatch, quota, cpus):
     file = tmp_path / "cpu.max"
     file.write_text(quota)
-    monkeypatch.setattr(processes, "CPU_QUOTAS", (tmp_path / "missing", file))
+    monkeypatch.setattr(machine, "CPU_QUOTAS", (tmp_path / "missing", file))
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)), raising=False)
-    assert processes.available_cpus() == cpus
+    assert machine.available_cpus() == cpus

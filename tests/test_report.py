@@ -19,7 +19,7 @@ from facedeblur_utils.running.execution import Outcome
 from facedeblur_utils.running.manifest import Manifest
 from facedeblur_utils.running.report import label, markdown_table, markdown_text, write_report
 
-RUN = "05_evaluation-0123456789"
+RUN = "05_cross_eval-0123456789"
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def page(tmp_path, monkeypatch):
     chain = pipeline.stages(profile, paths, {})
     manifest = Manifest(paths)
     manifest.describe(profile)
-    evaluation = next(stage for stage in chain if stage.name == "05_evaluation")
+    evaluation = next(stage for stage in chain if stage.name == "05_cross_eval")
     found = {
         "inputs": {"a.npy": "00ff"},
         "parameters": {"seed": 1},
@@ -47,8 +47,8 @@ def page(tmp_path, monkeypatch):
         "notebook": "",
         "modules": {},
     }
-    copy = paths.notebooks / "05_evaluation.ipynb"
-    manifest.record(evaluation, RUN, found, 1e9, Outcome("05_evaluation", 61, 2**30, copy, paths.logs / "x"))
+    copy = paths.notebooks / "05_cross_eval.ipynb"
+    manifest.record(evaluation, RUN, found, 1e9, Outcome("05_cross_eval", 61, 2**30, copy, paths.logs / "x"))
     paths.checkpoints.joinpath("ASFB1").mkdir(parents=True)
     (paths.checkpoints / "ASFB1" / "config.json").write_text(json.dumps({"vgg": "random"}))
     history = "epoch,seconds,images_per_s,memory_mb\n1,60,10,900\n2,120,40,1500\n"
@@ -95,8 +95,8 @@ def test_each_exhibit_leads_to_its_run(page):
     text = page.read_text()
     exhibits = re.findall(r"<figure id=.*?</figure>", text, re.DOTALL)
     assert len(exhibits) == 4
-    assert all(f'href="#run-05_evaluation">{RUN}</a>' in exhibit for exhibit in exhibits)
-    assert 'id="run-05_evaluation"' in text and "1 min 01 s" in text and "a.npy: 00ff" in text
+    assert all(f'href="#run-05_cross_eval">{RUN}</a>' in exhibit for exhibit in exhibits)
+    assert 'id="run-05_cross_eval"' in text and "1 min 01 s" in text and "a.npy: 00ff" in text
 
 
 def test_it_is_written_again_only_when_something_changed(page, tmp_path):

@@ -7,11 +7,11 @@ from fake_pairs import FakePairs
 
 from facedeblur_utils.data import face_pairs
 from facedeblur_utils.errors import UsageError
+from facedeblur_utils.models.cost import count_parameters
 from facedeblur_utils.models.nafnet import Block, ChannelNorm, Restorer, SimpleGate
-from facedeblur_utils.models.thesis import count_parameters
 from facedeblur_utils.paths import run_paths
 from facedeblur_utils.profiles import load_profile
-from facedeblur_utils.training import checkpoints, experiments, loops, mixed
+from facedeblur_utils.training import experiments, loops, mixed, trained
 
 TINY = {"restorer_width": 4, "restorer_epochs": 2, "precision": "fp32"}
 
@@ -144,9 +144,9 @@ def test_trains_and_opens_again(study, name):
     profile, paths = study
     history = loops.train(experiments.named_run(profile, name), profile, paths)
     assert history["epoch"].tolist() == [1, 2] and history["loss"].notna().all()
-    net = loops.load_network(paths, name)
+    net = trained.load_network(paths, name)
     assert isinstance(net, Restorer)
-    facts = loops.run_facts(paths, name)
+    facts = trained.run_facts(paths, name)
     assert facts["optimizer"] == "AdamW (betas = (0.9, 0.9))" and facts["width"] == 4
 
 
@@ -154,7 +154,7 @@ def test_interrupted_run_ends_like_one_that_was_not(study, tmp_path, monkeypatch
     profile, paths = study
     run = experiments.named_run(profile, "NMIX")
     loops.train(run, profile, paths)
-    whole = checkpoints.weights_file(checkpoints.folder_of(paths, "NMIX"), "last").read_bytes()
+    whole = paths.training("NMIX").weights("last").read_bytes()
 
     other = run_paths("smoke", tmp_path / "other")
     real = loops.restorer_epoch
@@ -169,7 +169,7 @@ def test_interrupted_run_ends_like_one_that_was_not(study, tmp_path, monkeypatch
         loops.train(run, profile, other)
     monkeypatch.setattr(loops, "restorer_epoch", real)
     loops.train(run, profile, other)
-    assert checkpoints.weights_file(checkpoints.folder_of(other, "NMIX"), "last").read_bytes() == whole
+    assert other.training("NMIX").weights("last").read_bytes() == whole
 
 
 def test_loss_falls(study):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from test_evaluation import COUNT, study  # noqa: F401  (a fixture)
 
+from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.evaluation.scores import evaluate_all
 from facedeblur_utils.reporting import panels, result_tables, score_figures, thesis_results
-from facedeblur_utils.training.experiments import DATASETS
 
 
 @pytest.fixture

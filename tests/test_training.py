@@ -14,7 +14,7 @@ from facedeblur_utils.models import thesis
 from facedeblur_utils.paths import run_paths
 from facedeblur_utils.profiles import load_profile
 from facedeblur_utils.reporting import curves
-from facedeblur_utils.training import checkpoints, health, loops, losses, run_config, trainer
+from facedeblur_utils.training import checkpoints, loops, losses, setup, trained, trainer, watch
 from facedeblur_utils.training.batches import Batches, flip_decisions
 from facedeblur_utils.training.experiments import Run, training_runs
 
@@ -38,7 +38,7 @@ def paths(tmp_path):
 
 
 def weights(paths, name, epoch="last"):
-    return loops.load_network(paths, name, epoch).state_dict()
+    return trained.load_network(paths, name, epoch).state_dict()
 
 
 def same(first, second):
@@ -65,13 +65,13 @@ def test_stopping_after_any_epoch_and_going_on_changes_nothing(network, profile,
     whole = run_paths("smoke", tmp_path / "whole")
     history = loops.train(run, profile, whole)
     parts = run_paths("smoke", tmp_path / "parts")
-    save = trainer.Job.save
+    save = trainer.Keeper.save
 
-    def save_and_die(job, row):
-        save(job, row)
+    def save_and_die(*parts):
+        save(*parts)
         raise SystemError("power cut")
 
-    monkeypatch.setattr(trainer.Job, "save", save_and_die)
+    monkeypatch.setattr(trainer.Keeper, "save", save_and_die)
     for _ in range(4):
         with pytest.raises(SystemError):
             loops.train(run, profile, parts)
@@ -158,7 +158,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_checkpoint(network, 
         loops.train(run, profile, paths)
     assert "\n" not in str(caught.value)
     monkeypatch.setattr(losses.F, "mse_loss", genuine)
-    assert checkpoints.load_state(checkpoints.folder_of(paths, "XSFB1"))["epoch"] == 1
+    assert checkpoints.load_state(paths.training("XSFB1"))["epoch"] == 1
     history = loops.train(run, profile, paths)
     assert history["epoch"].tolist() == [1, 2, 3]
     assert np.isfinite(history["loss"]).all()
@@ -168,7 +168,7 @@ def test_a_broken_state_gives_way_to_the_one_before(profile, paths, capsys):
     run = training_runs(profile)["ASFB1"]
     loops.train(run, profile, paths)
     expected = weights(paths, "ASFB1")
-    state = checkpoints.folder_of(paths, "ASFB1") / checkpoints.STATE
+    state = paths.training("ASFB1").state
     state.write_bytes(state.read_bytes()[:1000])
     loops.train(run, profile, paths)
     said = capsys.readouterr().out
@@ -197,11 +197,11 @@ def test_without_imagenet_weights_a_profile_may_leave_the_perceptual_term_out(pa
     history = loops.train(runs["ASFB1"], profile, paths)
     assert "perceptual" not in history and history["loss"].tolist() == history["mse"].tolist()
     assert "mse is the whole loss" in capsys.readouterr().out
-    facts = loops.run_facts(paths, "ASFB1")
+    facts = trained.run_facts(paths, "ASFB1")
     assert (facts["vgg"], facts["loss_weights"]) == ("left out", {"mse": 1.0})
     loops.train(runs["ASB1SD"], profile, paths)
     assert "as in the other autoencoders here (left out)" in capsys.readouterr().out
-    assert loops.run_facts(paths, "ASB1SD")["vgg"] == "left out"
+    assert trained.run_facts(paths, "ASB1SD")["vgg"] == "left out"
     with pytest.raises(StudyError, match='vgg_wanted was "imagenet" and is now'):
         loops.train(runs["ASFB1"], load_profile("smoke", SMALL), paths)
 
@@ -210,7 +210,7 @@ def test_several_seeds_are_several_runs(paths):
     profile = load_profile("smoke", SMALL | {"seeds": 2})
     history = loops.train(training_runs(profile)["ASFB1"], profile, paths)
     assert history["seed"].tolist() == [1, 1, 2, 2]
-    second = loops.load_network(paths, "ASFB1", seed=2).state_dict()
+    second = trained.load_network(paths, "ASFB1", seed=2).state_dict()
     assert not same(weights(paths, "ASFB1"), second)
     one_more = load_profile("smoke", SMALL | {"seed": 2025})
     again = run_paths("smoke", paths.base / "again")
@@ -220,15 +220,15 @@ def test_several_seeds_are_several_runs(paths):
 
 def test_facts_come_from_the_networks_that_trained(profile, paths):
     loops.train(training_runs(profile)["GSFB1"], profile, paths)
-    facts = loops.run_facts(paths, "GSFB1")
-    net = loops.load_network(paths, "GSFB1")
+    facts = trained.run_facts(paths, "GSFB1")
+    net = trained.load_network(paths, "GSFB1")
     assert facts["parameters"]["generator"] == sum(p.numel() for p in net.parameters())
     assert facts["optimizer"] == "Adam (betas = (0.5, 0.999))"
     assert (facts["learning_rate"], facts["batch_size"], facts["precision"]) == (0.0002, 4, "fp32")
     with pytest.raises(StudyError, match="has not been trained: .*; train it first"):
-        loops.run_facts(paths, "GSFB2")
+        trained.run_facts(paths, "GSFB2")
     with pytest.raises(StudyError, match="no weights at .*epoch_0007"):
-        loops.load_network(paths, "GSFB1", 7)
+        trained.load_network(paths, "GSFB1", 7)
 
 
 def test_every_image_is_seen_and_both_images_of_a_pair_are_flipped_alike():
@@ -270,8 +270,8 @@ def test_streamed_batches_equal_resident_ones():
 
 def test_kept_target_features_equal_fresh_ones(profile, paths):
     run = Run("XSFB1", "autoencoder", (("SFB1", 3),), (3,))
-    job = trainer.open_job(run, profile, paths)
-    for batch in job.epoch_batches("SFB1", 1):
+    job, _ = trainer.open_trainer(trainer.find_start(run, profile, paths), paths)
+    for batch in job.batches("SFB1", 1):
         kept = job.target_features("SFB1", batch)
         assert torch.allclose(kept, job.perceptual(batch.sharp), atol=1e-4)
 
@@ -286,8 +286,8 @@ def test_a_data_set_without_images_is_one_line(part, profile, paths, monkeypatch
 def test_state_files_hold_no_code(profile, paths):
     """They load with `weights_only`, and the configuration is plain JSON."""
     loops.train(training_runs(profile)["GSFB1"], profile, paths)
-    folder = checkpoints.folder_of(paths, "GSFB1")
-    state = torch.load(folder / checkpoints.STATE, weights_only=True)
+    folder = paths.training("GSFB1")
+    state = torch.load(folder.state, weights_only=True)
     assert json.loads(state["identity"])["run"] == "GSFB1"
 
 
@@ -301,7 +301,7 @@ def test_a_run_that_a_ctrl_c_stops_is_one_line_and_goes_on(profile, paths, monke
         return genuine(*logits)
 
     monkeypatch.setattr(losses, "discriminator_loss", stopped)
-    with pytest.raises(health.Interrupted, match="interrupted in epoch 2 of 3; .* after epoch 1") as caught:
+    with pytest.raises(watch.Interrupted, match="interrupted in epoch 2 of 3; .* after epoch 1") as caught:
         loops.train(run, profile, paths)
     assert caught.value.exit_code == 130
     assert loops.train(run, profile, paths)["epoch"].tolist() == [1, 2, 3]
@@ -353,20 +353,20 @@ def test_a_compiler_that_fails_is_one_line(paths, monkeypatch):
 
 def test_a_discriminator_that_wins_is_flagged():
     sure, unsure = {"d_real": 0.97, "d_fake": 0.02}, {"d_real": 0.97, "d_fake": 0.4}
-    assert health.discriminator_wins([unsure, sure, sure, sure])
-    assert not health.discriminator_wins([sure, sure, unsure])
-    assert not health.discriminator_wins([sure, sure])
-    assert not health.discriminator_wins([{"loss": 0.1}] * 5)
+    assert watch.discriminator_wins([unsure, sure, sure, sure])
+    assert not watch.discriminator_wins([sure, sure, unsure])
+    assert not watch.discriminator_wins([sure, sure])
+    assert not watch.discriminator_wins([{"loss": 0.1}] * 5)
 
 
 def test_disk_need_is_what_a_run_takes(profile, paths, monkeypatch):
     run = training_runs(profile)["GSFB2"]
     loops.train(run, profile, paths)
-    folder = checkpoints.folder_of(paths, "GSFB2")
+    folder = paths.training("GSFB2").path
     taken = sum(file.stat().st_size for file in folder.rglob("*"))
     largest = max(file.stat().st_size for file in folder.glob("state*.pt"))
-    assert taken <= run_config.disk_needed(run, profile) + 200_000  # file headers
-    assert run_config.disk_needed(run, profile) < taken + 1.2 * largest
+    assert taken <= setup.disk_needed(run, profile) + 200_000  # file headers
+    assert setup.disk_needed(run, profile) < taken + 1.2 * largest
 
     usage = shutil.disk_usage(folder)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
@@ -387,8 +387,8 @@ def test_a_disk_that_fills_up_keeps_the_last_good_checkpoint(profile, paths, mon
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(StudyError, match="the disk is full, .* MB free; the last good one is kept"):
         loops.train(run, profile, paths)
-    folder = checkpoints.folder_of(paths, "XSFB1")
-    assert not list(folder.glob("*.partial"))
+    folder = paths.training("XSFB1")
+    assert not list(folder.path.glob("*.partial"))
     assert checkpoints.load_state(folder)["epoch"] == 1
     loops.train(run, profile, paths)
     other = run_paths("smoke", paths.base / "other")

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from facedeblur_utils.errors import StudyError, UsageError
 from facedeblur_utils.paths import RunPaths, run_paths
 from facedeblur_utils.profiles import load_profile
-from facedeblur_utils.training import checkpoints, loops, workers
+from facedeblur_utils.training import loops, trained, workers
 from facedeblur_utils.training.experiments import Run, training_runs
 
 SMALL = {"autoencoder_width": 4, "gan_width": 4, "precision": "fp32"}
@@ -48,7 +48,7 @@ def test_ten_kills_at_random_moments_change_nothing(network, processes, tmp_path
     process.join()
     assert process.exitcode == 0
 
-    state = checkpoints.folder_of(RunPaths("smoke", killed), "XSFB1") / checkpoints.STATE
+    state = RunPaths("smoke", killed).training("XSFB1").state
     moments = random.Random(4)
     for _ in range(KILLS):
         process = processes.Process(target=train_alone, args=(network, str(killed)))
@@ -66,7 +66,7 @@ def test_ten_kills_at_random_moments_change_nothing(network, processes, tmp_path
     process.join()
     assert process.exitcode == 0
     for name in ("last.safetensors", "best.safetensors", f"epoch_{EPOCHS // 2:04d}.safetensors"):
-        folders = (checkpoints.folder_of(RunPaths("smoke", base), "XSFB1") for base in (whole, killed))
+        folders = (RunPaths("smoke", base).training("XSFB1") for base in (whole, killed))
         first, second = (load_file(folder / name) for folder in folders)
         assert all(torch.equal(first[key], second[key]) for key in first)
     assert not list(killed.rglob("*.partial"))
@@ -88,7 +88,7 @@ def test_two_processes_give_the_losses_of_one(fakes, tmp_path, monkeypatch, capf
         profile = load_profile("smoke", SMALL | {"processes": count})
         paths = run_paths("smoke", tmp_path / str(count))
         histories.append(loops.train(training_runs(profile)["ASFB1"], profile, paths))
-    assert loops.run_facts(paths, "ASFB1")["processes"] == 2
+    assert trained.run_facts(paths, "ASFB1")["processes"] == 2
     for column in ("loss", "mse", "perceptual", "val_psnr"):
         one, two = (history[column].to_numpy() for history in histories)
         assert np.allclose(one, two, rtol=1e-4, atol=1e-6), column

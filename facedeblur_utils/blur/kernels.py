@@ -83,7 +83,13 @@ def draw_motion(
     Uniform in `length_range` (fractions of the image width `size`) and in [0°, 180°), rounded to four
     decimals so that tables hold exactly what was used.
     """
-    generator = generator_for(seed, f"blur {blur}", image_id)
+    return motion_from(generator_for(seed, f"blur {blur}", image_id), size, length_range)
+
+
+def motion_from(
+    generator: np.random.Generator, size: int, length_range: tuple[float, float]
+) -> tuple[float, float]:
+    """The same from a generator of one's own."""
     length = size * generator.uniform(*length_range)
     angle = generator.uniform(0, 180)
     return round(length, 4), round(angle, 4) % 180

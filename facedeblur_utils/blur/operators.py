@@ -35,6 +35,25 @@ def convolve(image: np.ndarray, kernel: np.ndarray, gamma: float = 1.0) -> np.nd
     return _as_type(np.clip(light, 0, 1) ** np.float32(1 / gamma), image.dtype)
 
 
+def convolve_adjoint(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """The adjoint of `convolve` at gamma 1: float32 (H, W) or (H, W, 3), the same out.
+
+    What the reflected border lent to the picture's edge comes back to where it was taken from.
+    """
+    height, width = image.shape[:2]
+    reach_y, reach_x = kernel.shape[0] // 2, kernel.shape[1] // 2
+    wide = cv2.copyMakeBorder(image, *(2 * [reach_y]), *(2 * [reach_x]), cv2.BORDER_CONSTANT, value=0)
+    kernel = np.ascontiguousarray(kernel, np.float32)  # OpenCV correlates, which is the transpose
+    wide = cv2.filter2D(wide, -1, kernel, borderType=cv2.BORDER_CONSTANT)
+    rows = [cv2.borderInterpolate(i, height, BORDER) for i in range(-reach_y, height + reach_y)]
+    columns = [cv2.borderInterpolate(i, width, BORDER) for i in range(-reach_x, width + reach_x)]
+    folded = np.zeros((height, *wide.shape[1:]), np.float32)
+    np.add.at(folded, rows, wide)
+    result = np.zeros_like(image)
+    np.add.at(result, (slice(None), columns), folded)
+    return result
+
+
 def composite(
     sharp: np.ndarray, kernel: np.ndarray, mask: np.ndarray, mode: str = "paste", gamma: float = 1.0
 ) -> np.ndarray:

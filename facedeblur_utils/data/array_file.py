@@ -1,12 +1,12 @@
 """A growing .npy file that is written row by row, survives a kill, and reports a full disk as one line."""
 
-import errno
 import os
 from pathlib import Path
 
 import numpy as np
 
 from facedeblur_utils.errors import StudyError
+from facedeblur_utils.files import disk_error
 
 
 class ArrayFile:
@@ -53,10 +53,3 @@ class ArrayFile:
                 os.posix_fallocate(file.fileno(), 0, total)
             file.truncate(total)
         os.replace(partial, self.path)
-
-
-def disk_error(error: OSError, path: Path) -> StudyError:
-    """The line shown for a file that can't be written."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StudyError(f"the disk is full: could not write {path}; free space and run again, it goes on")
-    return StudyError(f"could not write {path} ({error.strerror or error}); check the folder's permissions")

@@ -10,30 +10,31 @@ from pathlib import Path
 import pandas as pd
 from filelock import FileLock
 
-from facedeblur_utils.blur import kernels, operators
-from facedeblur_utils.data import chunks, faces, mask_cache, recipe, segmentation, sources
-from facedeblur_utils.data.array_file import disk_error
+from facedeblur_utils import fingerprints
+from facedeblur_utils.data import chunks, faces, mask_cache, segmentation, sources
+from facedeblur_utils.data.datasets import RECIPE_KEYS
 from facedeblur_utils.errors import StudyError
-from facedeblur_utils.metrics import input_scores
+from facedeblur_utils.files import disk_error, write_text
+from facedeblur_utils.machine import available_cpus
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import Profile
-from facedeblur_utils.reporting.tables import write_text
-from facedeblur_utils.running.processes import available_cpus
 
-CODE = (
-    operators,
-    recipe,
-    faces,
-    input_scores,
-    kernels,
-    segmentation,
-)  # a change in these makes other data
-PROFILE_KEYS = (
-    "image_size", "first_number", "align", "limit", "split", "smallest_face", "blur_length", "blur_gamma",
-    "noise", "composite", "seed",
-)  # fmt: skip
+HERE = "facedeblur_utils.data"
+CODE = (  # a change in these, or in what they use, makes other data
+    f"{HERE}.faces:decode",
+    f"{HERE}.faces:split_faces",
+    f"{HERE}.chunks:_load",
+    f"{HERE}.chunks:_blur",
+    f"{HERE}.chunks:_aligner",
+    f"{HERE}.chunks:_shapes",
+    f"{HERE}.mask_cache:find_heads",
+    f"{HERE}.mask_cache:find_faces",
+    f"{HERE}.segmentation:Landmarker",
+)
+WITHOUT = [f"facedeblur_utils.{name}" for name in ("downloads", "errors", "files", "paths", "progress")]
+# The code of datasets that were built before it was kept definition by definition: its digest then and now.
+CODE_BEFORE = ("", "")
 VERSIONS = ("mediapipe", "numpy", "opencv-contrib-python", "pillow", "torch", "torchvision")
-DONE = "dataset.json"
 
 
 def build(profile: Profile, paths: RunPaths, workers: int = 0) -> Path:
@@ -45,18 +46,21 @@ def build(profile: Profile, paths: RunPaths, workers: int = 0) -> Path:
     """
     source = sources.open_source(profile)
     recipe = _recipe(profile, source)
-    if _recipe_of(paths.data / DONE) == recipe["sha256"]:
+    if not changes(paths.dataset_facts, recipe):
         return paths.data
     paths.run.mkdir(parents=True, exist_ok=True)
     with FileLock(paths.run / "data.lock"):
-        if _recipe_of(paths.data / DONE) == recipe["sha256"]:  # another process has just made them
+        said = changes(paths.dataset_facts, recipe)
+        if not said:  # another process has just made them
             return paths.data
+        if paths.dataset_facts.exists():
+            print(f"The datasets are made anew: {'; '.join(said[:3])}", flush=True)
         work = _workplace(paths, recipe)
         people = sources.identities(profile, source)
         ids = [item.image_id for item in source.items]
         split = faces.split_faces(ids, profile.split, profile.seed, people)
         records = chunks.fill(profile, source, split, work, workers or available_cpus())
-        _finish(source, split, people, records, recipe, work)
+        _finish(source, split, people, records, recipe, work / paths.dataset_facts.name)
         _publish(work, paths)
     return paths.data
 
@@ -65,24 +69,28 @@ def _recipe(profile: Profile, source: sources.Source) -> dict:
     """Everything that decides the bytes of the datasets."""
     settings = profile.as_dict()
     recipe = {
-        "profile": {key: settings[key] for key in PROFILE_KEYS},
+        "profile": {key: settings[key] for key in RECIPE_KEYS},
         "source": source.description,
         "source_listing": source.listing_hash(),
         "source_notes": source.notes,
         "identities": _file_hash(profile.identity_file),
         "models": mask_cache.model_hash(),
-        "code": hashlib.sha256(b"".join(Path(m.__file__).read_bytes() for m in CODE)).hexdigest(),
+        "code": fingerprints.definitions(CODE, WITHOUT),
         "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
     }
-    recipe["sha256"] = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
-    return recipe
+    return recipe | {"sha256": fingerprints.digest(recipe)}
 
 
-def _recipe_of(path: Path) -> str:
+def changes(file: Path, recipe: dict) -> list[str]:
+    """What differs between the recipe in `file` and the one asked for, in words."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["recipe"]["sha256"]
+        found = json.loads(file.read_text(encoding="utf-8"))["recipe"]
     except (OSError, ValueError, KeyError):
-        return ""
+        return ["there are none yet"]
+    if (found["code"], fingerprints.digest(recipe["code"])) == CODE_BEFORE:
+        found["code"] = recipe["code"]
+    found, wanted = ({**values, "sha256": ""} for values in (found, recipe))
+    return fingerprints.differences(found, wanted)
 
 
 def _file_hash(path: str) -> str:
@@ -93,17 +101,17 @@ def _workplace(paths: RunPaths, recipe: dict) -> Path:
     """Folder of the unfinished build; what another recipe left there is removed."""
     work = paths.run / "data.building"
     marker = work / "recipe.json"
-    if _recipe_of(marker) != recipe["sha256"]:
+    if changes(marker, recipe):
         shutil.rmtree(work, ignore_errors=True)
         try:
             work.mkdir(parents=True)
         except OSError as error:
             raise disk_error(error, work) from None
-        _write_json(marker, {"recipe": recipe})
+        write_text(marker, json.dumps({"recipe": recipe}, indent=1, sort_keys=True) + "\n")
     return work
 
 
-def _finish(source, split: pd.DataFrame, people, records: list[dict], recipe: dict, work: Path) -> None:
+def _finish(source, split: pd.DataFrame, people, records: list[dict], recipe: dict, done: Path) -> None:
     """Write the tables and, last, `dataset.json`, whose presence says that all is there."""
     images = pd.DataFrame([row for record in records for row in record["images"]])
     images = images.merge(split, on="image_id")
@@ -123,11 +131,12 @@ def _finish(source, split: pd.DataFrame, people, records: list[dict], recipe: di
             f"most frequent reason: {left_out['reason'].mode().iloc[0]}"
         )
     columns = ["image_id", "split", "row", *(c for c in used if c not in ("image_id", "split", "row"))]
-    _write_csv(work / "images.csv", used[columns])
-    _write_csv(work / "split.csv", split)
+    write_text(done.parent / "images.csv", used[columns].to_csv(index=False, lineterminator="\n"))
+    write_text(done.parent / "split.csv", split.to_csv(index=False, lineterminator="\n"))
     quality = images.sort_values("image_id")
     quality["status"] = quality["reason"].map(lambda reason: "left out" if reason else "used")
-    _write_csv(work / "quality.csv", quality[["image_id", "status", "reason", *chunks.QUALITY]])
+    quality = quality[["image_id", "status", "reason", *chunks.QUALITY]]
+    write_text(done.parent / "quality.csv", quality.to_csv(index=False, lineterminator="\n"))
     names = records[0]["sha256"]
     facts = {
         "recipe": recipe,
@@ -136,7 +145,6 @@ def _finish(source, split: pd.DataFrame, people, records: list[dict], recipe: di
         "head_segmenter": segmentation.head_segmenter_name(),
         "image_size": recipe["profile"]["image_size"],
         "composite": recipe["profile"]["composite"],
-        "derived": "SB1SD" not in names,
         "counts": {name: int(counts[name]) for name in faces.SPLITS},
         "found": len(images),
         # Without an identity file nobody knows whether a person is in two parts; then this is null.
@@ -146,9 +154,9 @@ def _finish(source, split: pd.DataFrame, people, records: list[dict], recipe: di
             name: hashlib.sha256("".join(record["sha256"][name] for record in records).encode()).hexdigest()
             for name in names
         },
-        "images_sha256": hashlib.sha256((work / "images.csv").read_bytes()).hexdigest(),
+        "images_sha256": hashlib.sha256((done.parent / "images.csv").read_bytes()).hexdigest(),
     }
-    _write_json(work / DONE, facts)
+    write_text(done, json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def _publish(work: Path, paths: RunPaths) -> None:
@@ -161,18 +169,3 @@ def _publish(work: Path, paths: RunPaths) -> None:
         os.replace(paths.data, old)
     os.replace(work, paths.data)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _write_csv(path: Path, frame: pd.DataFrame) -> None:
-    _write(path, frame.to_csv(index=False, lineterminator="\n"))
-
-
-def _write_json(path: Path, facts: dict) -> None:
-    _write(path, json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        write_text(path, text)
-    except OSError as error:
-        raise disk_error(error, path) from None

@@ -16,14 +16,14 @@ import pandas as pd
 
 from facedeblur_utils.blur.kernels import padded
 from facedeblur_utils.data import faces, mask_cache, recipe, segmentation
-from facedeblur_utils.data.array_file import ArrayFile, disk_error
+from facedeblur_utils.data.array_file import ArrayFile
+from facedeblur_utils.data.datasets import BLURS, DATASETS, MASKS
 from facedeblur_utils.data.source_files import Item, Source
 from facedeblur_utils.errors import StudyError
+from facedeblur_utils.files import write_text
 from facedeblur_utils.paths import cache_folder
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.progress import Progress
-from facedeblur_utils.reporting.tables import write_text
-from facedeblur_utils.training.experiments import BLURS
 
 CHUNK = 32  # images that are segmented, blurred and stored together
 FOLDER = "chunks"  # marks of the chunks that are done, until the build is
@@ -149,7 +149,7 @@ def _blur(face: recipe.Face | None, facts: dict, found, profile: Profile) -> tup
         return {}, facts
     facts["remark"] = recipe.remarks(found, face.side, size)
     pictures, kernels, drawn = recipe.blur_face(face.sharp, oval, head, facts["image_id"], profile)
-    facts |= drawn | recipe.input_scores(face.sharp, pictures, oval, head)
+    facts |= drawn
     rows = {"faces": face.sharp, **pictures}
     rows |= {"masks_face": np.packbits(oval), "masks_head": np.packbits(head)}
     side = recipe.longest_kernel(profile)
@@ -169,10 +169,7 @@ def _store(
         hashes[name] = "".join(hashlib.sha256(row).hexdigest() for row in block)
     for offset, facts in enumerate(images):
         facts["row"] = start + offset
-    try:
-        write_text(record, json.dumps({"images": images, "sha256": hashes}))
-    except OSError as error:
-        raise disk_error(error, record) from None
+    write_text(record, json.dumps({"images": images, "sha256": hashes}))
 
 
 def bytes_needed(profile: Profile, count: int) -> int:
@@ -184,13 +181,10 @@ def _shapes(profile: Profile, count: int) -> dict[str, tuple[tuple[int, ...], ty
     """Shape and type of each array of a build, by name."""
     size, side = profile.image_size, recipe.longest_kernel(profile)
     shapes = {"faces": ((count, size, size, 3), np.uint8)}
-    for number, (whole, part, region) in BLURS.items():
-        shapes[whole] = ((count, size, size, 3), np.uint8)
-        if not recipe.derived(profile):
-            shapes[part] = ((count, size, size, 3), np.uint8)
-        shapes[f"masks_{region}"] = ((count, size * size // 8), np.uint8)
-        shapes[f"kernels_{number}"] = ((count, side, side), np.float32)
-    return shapes
+    stored = [name for name, row in DATASETS.items() if row.stored(profile)]
+    shapes |= {name: ((count, size, size, 3), np.uint8) for name in stored}
+    shapes |= {f"masks_{region}": ((count, size * size // 8), np.uint8) for region in MASKS}
+    return shapes | {f"kernels_{number}": ((count, side, side), np.float32) for number in BLURS}
 
 
 def _array_bytes(shape: tuple[int, ...], kind: type) -> int:

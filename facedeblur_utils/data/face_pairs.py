@@ -10,13 +10,10 @@ import numpy as np
 import pandas as pd
 
 from facedeblur_utils.blur.kernels import linear_motion_kernel
-from facedeblur_utils.data.build import DONE, build
+from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.data.faces import SPLITS
 from facedeblur_utils.errors import StudyError, UsageError
 from facedeblur_utils.paths import RunPaths
-from facedeblur_utils.training.experiments import BLURS, DATASETS
-
-__all__ = ["FacePairs", "build", "facts", "image_table", "input_scores", "open_pairs", "quality_table"]
 
 
 class FacePairs:
@@ -28,15 +25,12 @@ class FacePairs:
 
     def __init__(self, folder: Path, dataset: str, split: str | None, facts: dict, images: pd.DataFrame):
         self.name, self.split, self.size = dataset, split, facts["image_size"]
-        self._folder, self._composed = folder, facts["derived"] and dataset not in ("SFB1", "SFB2")
-        self._blur, self._whole, self._region = next(
-            (number, whole, region)
-            for number, (whole, part, region) in BLURS.items()
-            if dataset in (whole, part)
-        )
+        row = DATASETS[dataset]
+        self._folder, self._composed = folder, dataset not in facts["sha256"]
+        self._whole, self._region = row.whole, row.mask
         self.image_ids = images["image_id"].tolist()
-        self.lengths = images[f"length_{self._blur}"].to_numpy(float)
-        self.angles = images[f"angle_{self._blur}"].to_numpy(float)
+        self.lengths = images[f"length_{row.blur}"].to_numpy(float)
+        self.angles = images[f"angle_{row.blur}"].to_numpy(float)
         self._rows = images["row"].to_numpy()
         hashes = [facts["sha256"]["faces"], facts["sha256"].get(dataset, facts["sha256"][self._whole])]
         if self._composed:
@@ -86,7 +80,7 @@ class FacePairs:
     @property
     def blur_masks(self) -> np.ndarray:
         """Bool (N, H, W): where the blur was laid; everywhere in SFB1 and SFB2."""
-        if self.name == self._whole:
+        if not self._region:
             return np.ones((len(self), self.size, self.size), bool)
         return self._masks(self._region)
 
@@ -132,10 +126,10 @@ def open_pairs(paths: RunPaths, dataset: str, split: str | None = None) -> FaceP
 def facts(paths: RunPaths) -> dict:
     """What `dataset.json` says: recipe, source, versions, counts, excluded images, hashes."""
     try:
-        return json.loads((paths.data / DONE).read_text(encoding="utf-8"))
+        return json.loads(paths.dataset_facts.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise StudyError(
-            f"no datasets in {paths.data}: run notebook 02_dataset_creation (or "
+            f"no datasets in {paths.data}: run notebook 02_dataset_build (or "
             f"`python run_all.py --profile {paths.profile} --only 02`) first"
         ) from None
 
@@ -143,15 +137,6 @@ def facts(paths: RunPaths) -> dict:
 def image_table(paths: RunPaths) -> pd.DataFrame:
     """One row per image in the datasets: id, part, lengths, angles, coverage, source hash."""
     return _table(paths, "images.csv")
-
-
-def input_scores(paths: RunPaths) -> pd.DataFrame:
-    """PSNR and SSIM of the blurred inputs: columns `image_id, split, dataset, region, metric, value`."""
-    wide = image_table(paths)
-    columns = [name for name in wide if "_psnr_" in name or "_ssim_" in name]
-    long = wide.melt(["image_id", "split"], columns, "score")
-    long[["dataset", "metric", "region"]] = long["score"].str.split("_", expand=True)
-    return long[["image_id", "split", "dataset", "region", "metric", "value"]]
 
 
 def quality_table(paths: RunPaths) -> pd.DataFrame:

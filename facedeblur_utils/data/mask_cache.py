@@ -10,10 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from facedeblur_utils import downloads, paths
+from facedeblur_utils import downloads, fingerprints, paths
 from facedeblur_utils.data import segmentation
 from facedeblur_utils.errors import StudyError
 
+CODE = [f"facedeblur_utils.data.segmentation:{name}" for name in ("Landmarker", "head_masks", "oval_mask")]
+WITHOUT = [f"facedeblur_utils.{name}" for name in ("downloads", "errors", "paths")]
+# Code that gives the masks of an earlier one: its digest -> the hash under which those were kept.
+CODE_BEFORE: dict[str, str] = {}
 HEAD_WEIGHTS = paths.WEIGHTS / "head_segmenter.safetensors"
 
 
@@ -33,9 +37,14 @@ def model_hash() -> str:
         downloads.ASSETS["face_landmarker"].sha256,
         segmentation.head_segmenter_name(),
         hashlib.sha256(weights).hexdigest(),
-        hashlib.sha256(Path(segmentation.__file__).read_bytes()).hexdigest(),
+        _code_hash(),
     )
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _code_hash() -> str:
+    code = fingerprints.digest(fingerprints.definitions(CODE, WITHOUT))
+    return CODE_BEFORE.get(code, code)
 
 
 class MaskCache:

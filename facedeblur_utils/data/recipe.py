@@ -10,11 +10,10 @@ from facedeblur_utils.blur import operators
 from facedeblur_utils.blur.kernels import draw_motion, generator_for, linear_motion_kernel
 from facedeblur_utils.data import faces
 from facedeblur_utils.data.alignment import find_faces
+from facedeblur_utils.data.datasets import BLURS, DATASETS
 from facedeblur_utils.data.mask_cache import Segmentation
 from facedeblur_utils.data.segmentation import Landmarker
-from facedeblur_utils.metrics.input_scores import SharpFace, regions_of
 from facedeblur_utils.profiles import Profile
-from facedeblur_utils.training.experiments import BLURS
 
 VIEW_SIZE = 256  # pixels; masks are found at this size where the source has it, then reduced
 SMALLEST_HEAD = 0.02  # share of the image; less means that the person was missed
@@ -81,49 +80,27 @@ def blur_face(
 ) -> tuple[dict[str, np.ndarray], dict[int, np.ndarray], dict[str, float]]:
     """The blurred pictures of one face by dataset name, and the kernels, lengths and angles of its two blurs.
 
-    Both datasets of a pair get the same kernel and the same noise. Pasted parts are left out where
-    `derived(profile)`: they follow from the fully blurred picture and the mask.
+    Datasets of one blur get the same kernel and the same noise. Those that aren't stored are left out.
     """
     masks = {"face": face, "head": head}
     pictures, kernels, drawn = {}, {}, {}
-    for number, (whole, part, region) in BLURS.items():
+    for number in BLURS:
         length, angle = draw_motion(profile.seed, number, image_id, len(sharp), profile.blur_length)
         drawn |= {f"length_{number}": length, f"angle_{number}": angle}
         kernels[number] = kernel = linear_motion_kernel(length, angle)
-        pictures[whole] = operators.convolve(sharp, kernel, profile.blur_gamma)
-        if not derived(profile):
-            local = operators.composite(sharp, kernel, masks[region], profile.composite, profile.blur_gamma)
-            pictures[part] = local
+        stored = [row for row in DATASETS.values() if row.blur == number and row.stored(profile)]
+        for row in stored:
+            if row.mask:
+                how = profile.composite, profile.blur_gamma
+                pictures[row.name] = operators.composite(sharp, kernel, masks[row.mask], *how)
+            else:
+                pictures[row.name] = operators.convolve(sharp, kernel, profile.blur_gamma)
         if profile.noise:
             generator = generator_for(profile.seed, f"noise {number}", image_id)
             field = operators.noise_field(sharp.shape, profile.noise, generator)
-            for name in (whole, part):
-                pictures[name] = operators.add_noise(pictures[name], field)
+            for row in stored:
+                pictures[row.name] = operators.add_noise(pictures[row.name], field)
     return pictures, kernels, drawn
-
-
-def input_scores(
-    sharp: np.ndarray, pictures: dict[str, np.ndarray], face: np.ndarray, head: np.ndarray
-) -> dict[str, float]:
-    """`<dataset>_psnr_<region>` and `<dataset>_ssim_<region>` of the blurred pictures of one face."""
-    masks = {"face": face, "head": head}
-    scorer, scores = SharpFace(sharp), {}
-    for whole, part, region in BLURS.values():
-        regions = regions_of(face, head, masks[region])
-        local = pictures.get(part)
-        if local is None:
-            local = operators.paste(sharp, pictures[whole], masks[region])
-        for name, picture in ((whole, pictures[whole]), (part, local)):
-            scores |= {f"{name}_{key}": value for key, value in scorer.scores(picture, regions).items()}
-    return scores
-
-
-def derived(profile: Profile) -> bool:
-    """True where SB1SD and SB2SM are composed on reading from SFB1, SFB2, the sharp faces and the masks.
-
-    It halves what a dataset takes on disk.
-    """
-    return profile.composite == "paste" and not profile.noise
 
 
 @functools.cache

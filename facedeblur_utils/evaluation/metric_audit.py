@@ -8,12 +8,13 @@ from scipy.ndimage import correlate1d
 from skimage.metrics import structural_similarity
 
 from facedeblur_utils.data import face_pairs
+from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.metrics.psnr_ssim import psnr, ssim
 from facedeblur_utils.models.apply import restore_unrounded, to_tensor
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import Profile
-from facedeblur_utils.training import loops
-from facedeblur_utils.training.experiments import DATASETS, table_models
+from facedeblur_utils.training import trained
+from facedeblur_utils.training.experiments import table_models
 
 IMAGES = 50  # of each test set: scikit-image's loops are slow, and shifts settle early
 STUDY = "this study: RGB, 8 bits, peak 1, Gaussian window"
@@ -106,7 +107,7 @@ def own_set_outputs(profile: Profile, paths: RunPaths) -> tuple[dict, dict]:
     chosen = {name: pairs.batch(np.arange(min(len(pairs), IMAGES))) for name, pairs in sets.items()}
     outputs = {}
     for model, point in table_models(profile).items():
-        network = loops.load_network(paths, point.run, point.epoch)
+        network = trained.load_network(paths, point.run, point.epoch)
         outputs[model] = restore_unrounded(network, chosen[model[1:]][0])
     return outputs, {name: sharp for name, (_, sharp) in chosen.items()}
 

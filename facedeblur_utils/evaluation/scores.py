@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
 from facedeblur_utils.data import face_pairs, segmentation
+from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.errors import StudyError
+from facedeblur_utils.files import write_text
 from facedeblur_utils.metrics import psnr_ssim
 from facedeblur_utils.metrics.further import FurtherMetrics
 from facedeblur_utils.metrics.tasks import TaskScores
@@ -17,10 +20,10 @@ from facedeblur_utils.models.classical import REFERENCES, classical_restorer
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.progress import track
-from facedeblur_utils.reporting.tables import write_text
-from facedeblur_utils.training import loops
-from facedeblur_utils.training.experiments import DATASETS, Checkpoint, ablation_models, table_models
+from facedeblur_utils.training import trained
+from facedeblur_utils.training.experiments import MODELS, Checkpoint, ablation_models, table_models
 
+SHARP = "sharp"  # the test faces without any blur, as a data set of their own
 INPUT = "input"  # the row that scores the blurred images themselves
 BEST = "GSFB2_best"  # GSFB2 at its best epoch by validation PSNR
 SEED = ".seed"  # "ASFB1.seed2" is the second training seed of ASFB1
@@ -62,7 +65,7 @@ def whole_image_scorers(size: int) -> Iterator[list[Scorer]]:
 
 def scored_models(profile: Profile, paths: RunPaths) -> Iterator[tuple[str, Callable[[], Restorer]]]:
     """Name of each row and a function that loads its restorer, so that one network is held at a time."""
-    yield INPUT, lambda: lambda pairs, indices: pairs.batch(indices)[0]
+    yield INPUT, lambda: blurred_input
     for name, method in REFERENCES.items():
         yield name, lambda m=method: classical_restorer(m)
     checkpoints = table_models(profile) | ablation_models(profile) | {BEST: Checkpoint("GSFB2", "best")}
@@ -72,8 +75,81 @@ def scored_models(profile: Profile, paths: RunPaths) -> Iterator[tuple[str, Call
             row = name if seed == 1 else f"{name}{SEED}{seed}"
             yield (
                 row,
-                lambda p=point, s=seed: network_restorer(loops.load_network(paths, p.run, p.epoch, s)),
+                lambda p=point, s=seed: network_restorer(trained.load_network(paths, p.run, p.epoch, s)),
             )
+
+
+class SharpPairs:
+    """The sharp faces of `pairs` on both sides: what does a network do to a picture without blur?"""
+
+    def __init__(self, pairs: face_pairs.FacePairs):
+        self.name, self.split, self.image_ids, self.size = SHARP, pairs.split, pairs.image_ids, pairs.size
+        self.face_masks, self.head_masks = pairs.face_masks, pairs.head_masks
+        self.blur_masks = pairs.face_masks  # what lies outside counts as background
+        self._pairs = pairs
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def batch(self, indices) -> tuple[np.ndarray, np.ndarray]:
+        """(sharp, sharp), uint8 (B, H, W, 3) each."""
+        sharp = self._pairs.batch(indices)[1]
+        return sharp, sharp
+
+
+def test_sets(paths: RunPaths) -> list:
+    """The test parts of all datasets, and their sharp faces as one more."""
+    pairs = [face_pairs.open_pairs(paths, name, "test") for name in DATASETS]
+    return [*pairs, SharpPairs(pairs[0])]
+
+
+test_sets.__test__ = False  # its name is not a test of pytest's
+
+
+def score_input(paths: RunPaths) -> pd.DataFrame:
+    """PSNR and SSIM of the blurred test images themselves, by region, in the columns of scores.csv.
+
+    Here `background` is what lies outside the mask of a dataset's pair, also where all was blurred.
+    """
+    parts = []
+    for name, row in DATASETS.items():
+        pairs = face_pairs.open_pairs(paths, name, "test")
+        masks = region_masks(pairs)
+        masks["background"] = ~masks[row.mask or DATASETS[row.partner].mask]
+        parts.append(score_pairs(INPUT, blurred_input, pairs, masks=masks))
+    return pd.concat(parts, ignore_index=True)
+
+
+def compare(run_names: list[str], paths: RunPaths) -> pd.DataFrame:
+    """Score the restorers `run_names` and the thesis's eight models; writes `results/restorer_scores.csv`.
+
+    On all test sets and the sharp faces; to PSNR and SSIM by region come `face_found` and `landmark_error`.
+    Models of the thesis that have not been trained are left out, and said so.
+    """
+    restorers = {INPUT: blurred_input}
+    for name in [*MODELS, *run_names]:
+        try:
+            restorers[name] = network_restorer(trained.load_network(paths, name))
+        except StudyError:
+            print(f"{name} has not been trained in this profile and is left out of the comparison")
+    return score_restorers(restorers, paths)
+
+
+def score_restorers(restorers: dict[str, Restorer], paths: RunPaths) -> pd.DataFrame:
+    """Scores of `restorers` by name on `test_sets`; see `compare`."""
+    with segmentation.open_landmarker() as landmarker:
+        scorers = [TaskScores(landmarker)]
+        parts = [
+            score_pairs(name, restorer, pairs, scorers)
+            for pairs in test_sets(paths)
+            for name, restorer in restorers.items()
+        ]
+    return _write_scores(pd.concat(parts, ignore_index=True), paths.restorer_scores)
+
+
+def blurred_input(pairs: "face_pairs.FacePairs", indices: np.ndarray) -> np.ndarray:
+    """The `Restorer` that changes nothing: what every model has to beat."""
+    return pairs.batch(indices)[0]
 
 
 def network_restorer(network: torch.nn.Module) -> Restorer:
@@ -82,10 +158,17 @@ def network_restorer(network: torch.nn.Module) -> Restorer:
 
 
 def score_pairs(
-    model: str, restorer: Restorer, pairs: "face_pairs.FacePairs", scorers: list[Scorer] | tuple = ()
+    model: str,
+    restorer: Restorer,
+    pairs: "face_pairs.FacePairs",
+    scorers: list[Scorer] | tuple = (),
+    masks: dict[str, np.ndarray | None] | None = None,
 ) -> pd.DataFrame:
-    """Long table of `restorer` on all of `pairs`: PSNR and SSIM by region, and what `scorers` give."""
-    masks = region_masks(pairs)
+    """Long table of `restorer` on all of `pairs`: PSNR and SSIM by region, and what `scorers` give.
+
+    `masks` are the regions' (`region_masks` by default).
+    """
+    masks = masks or region_masks(pairs)
     parts = []
     for start in range(0, len(pairs), BATCH):
         indices = np.arange(start, min(start + BATCH, len(pairs)))
@@ -125,15 +208,20 @@ def score_images(
 
 def save_scores(scores: pd.DataFrame, paths: RunPaths) -> pd.DataFrame:
     """Round, write `results/scores.csv`, and return what a reader of the file gets."""
-    scores = scores.assign(value=scores["value"].astype(float).round(DECIMALS))
-    write_text(paths.scores, scores.to_csv(index=False, lineterminator="\n"))
+    _write_scores(scores, paths.scores)
     return read_scores(paths)
+
+
+def _write_scores(scores: pd.DataFrame, file: Path) -> pd.DataFrame:
+    scores = scores.assign(value=scores["value"].astype(float).round(DECIMALS))
+    write_text(file, scores.to_csv(index=False, lineterminator="\n"))
+    return scores
 
 
 def read_scores(paths: RunPaths) -> pd.DataFrame:
     """The long table of scores; raises StudyError when notebook 05 hasn't made it yet."""
     if not paths.scores.is_file():
-        raise StudyError(f"no scores at {paths.scores}: run notebook 05_evaluation first")
+        raise StudyError(f"no scores at {paths.scores}: run notebook 05_cross_eval first")
     return pd.read_csv(paths.scores, dtype={"image_id": str})
 
 

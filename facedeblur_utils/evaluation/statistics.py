@@ -2,13 +2,10 @@
 
 import numpy as np
 import pandas as pd
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
 from scipy import stats
 
+from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.evaluation.scores import SEED
-from facedeblur_utils.reporting import figures
-from facedeblur_utils.training.experiments import DATASETS
 
 PAIRS = (("SFB1", "SB1SD"), ("SFB2", "SB2SM"))  # (blurred everywhere, blurred in the mask)
 LEVEL = 0.05  # of significance, after Holm's correction
@@ -135,25 +132,3 @@ def print_table(tests: pd.DataFrame) -> pd.DataFrame:
             "Verdict": tests["verdict"],
         }
     )
-
-
-def forest_plot(tests: pd.DataFrame) -> Figure:
-    """Mean differences with their 95 % intervals; filled where H0 is rejected."""
-    count = len(tests) // len(METRICS)
-    fig, axes = plt.subplots(1, 2, figsize=(figures.WIDE, 0.19 * count + 0.9), sharey=True)
-    units = {"psnr": "PSNR difference (dB)", "ssim": "SSIM difference"}
-    for ax, metric in zip(axes, METRICS, strict=True):
-        rows = tests[tests["metric"] == metric].reset_index(drop=True)
-        heights = -rows.index.to_numpy() - 0.6 * (rows.index.to_numpy() // len(DATASETS))
-        ax.axvline(0, color="#888888", linewidth=0.8, linestyle="--")
-        for height, row in zip(heights, rows.to_dict("records"), strict=True):
-            style = {"marker": "o" if row["network"] == "autoencoder" else "s", "linestyle": "-"}
-            colour = figures.COLOURS[0] if row["network"] == "autoencoder" else figures.COLOURS[6]
-            filled = colour if row["p (Holm)"] < LEVEL else "white"
-            style |= {"color": colour, "markerfacecolor": filled, "capsize": 2}
-            error = [[row["difference"] - row["low"]], [row["high"] - row["difference"]]]
-            ax.errorbar(row["difference"], height, xerr=error, **style)
-        ax.set(xlabel=units[metric], yticks=heights)
-        ax.set_yticklabels(rows["compared"] + " on " + rows["test set"])
-        ax.grid(axis="x")
-    return fig

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from facedeblur_utils.files import write_text
 from facedeblur_utils.literature.bibliography import BIB, references
 from facedeblur_utils.literature.schema import TABLES
 from facedeblur_utils.literature.shapes import printed
 from facedeblur_utils.paths import RunPaths
-from facedeblur_utils.reporting.tables import latex_text, record_caption, write_text
+from facedeblur_utils.reporting.tables import latex_text, record_caption
 
 CITATION = re.compile(r" ?\[@([\w-]+)\]")
 CODE = re.compile(r"`([^`]+)`")

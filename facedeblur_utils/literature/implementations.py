@@ -38,7 +38,7 @@ def named(table: str) -> pd.DataFrame:
 
 
 def resolve(name: str):
-    """The object behind a name such as "facedeblur_utils.metrics.psnr_ssim.psnr"; raises StudyError."""
+    """The object behind a name such as "facedeblur_utils.evaluation.psnr"; raises StudyError."""
     parts = name.split(".")
     for stop in range(len(parts) - 1, 0, -1):
         try:

@@ -12,7 +12,7 @@ from facedeblur_utils.literature.loader import load
 from facedeblur_utils.literature.schema import MEASURES
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.reporting.figures import COLOURS, WIDE
-from facedeblur_utils.training.experiments import DATASETS, NETWORKS
+from facedeblur_utils.training import experiments
 
 # The articles name their losses freely; the first word found puts a loss into a family.
 FAMILIES = {
@@ -34,7 +34,7 @@ FAMILIES = {
 GAINS = ("psnr_gain_db", "mprnet_gain_db")  # not scores of an image
 REGION = "whole"  # the literature scores whole images
 INPUT = "input"  # the row of scores.csv that stands for the blurred images themselves
-MODELS = (INPUT, *(letter + dataset for letter in NETWORKS for dataset in DATASETS))
+MODELS = (INPUT, *experiments.MODELS)
 
 
 def usage() -> pd.DataFrame:

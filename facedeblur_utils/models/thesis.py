@@ -6,7 +6,6 @@ All of them take and give `float32` NCHW images in [0, 1]; any image size is pad
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 # The thesis gives no kernel sizes. A transposed 4x4 kernel of stride 2 reaches every pixel equally often;
 # a 3x3 one would leave a checkerboard (Odena et al. 2016).
@@ -113,21 +112,6 @@ class Discriminator(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return self.body(image * 2 - 1).float().mean(dim=(1, 2, 3))
-
-
-def count_parameters(net: nn.Module) -> int:
-    """Number of trained values."""
-    return sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)
-
-
-def multiply_adds(net: nn.Module, size: int) -> int:
-    """Multiply-adds of one forward pass of one (3, size, size) image (convolutions and matrix products)."""
-    was_training = net.training
-    parameter = next(net.parameters())
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        net.eval()(torch.zeros(1, 3, size, size, device=parameter.device, dtype=parameter.dtype))
-    net.train(was_training)
-    return counter.get_total_flops() // 2
 
 
 def _layer(convolution: nn.Module, norm: str) -> list[nn.Module]:

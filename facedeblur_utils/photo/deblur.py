@@ -17,10 +17,10 @@ from facedeblur_utils.data import faces
 from facedeblur_utils.data.alignment import PhotoFace, find_faces
 from facedeblur_utils.data.segmentation import Landmarker, checked_image, open_landmarker
 from facedeblur_utils.errors import StudyError, UsageError
+from facedeblur_utils.machine import available_cpus
 from facedeblur_utils.models.apply import restore
 from facedeblur_utils.photo import published
 from facedeblur_utils.progress import Progress
-from facedeblur_utils.running.processes import available_cpus
 
 SOFT_EDGE = 0.12  # of the crop's side, over which the restored crop fades into the photo
 PHOTO_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")

@@ -9,18 +9,9 @@ from PIL import Image
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.reporting.figures import COLOURS, LINES, MARKERS, WIDE
-from facedeblur_utils.training import checkpoints
 
 MACHINE_COLUMNS = ("seconds", "images_per_s", "memory_mb", "overhead_seconds")  # differ from run to run
 STRIP_EPOCHS = 6  # rows of the strip, so that faces stay large enough on a page
-
-
-def read_history(paths: RunPaths, run_name: str, seed: int = 1) -> pd.DataFrame:
-    """History of a run, one row per epoch; raises StudyError where it has not been trained."""
-    path = checkpoints.folder_of(paths, run_name, seed) / checkpoints.HISTORY
-    if not path.exists():
-        raise StudyError(f"run {run_name} has no history at {path}; train it first (notebooks 03 and 04)")
-    return pd.read_csv(path)
 
 
 def plotted(history: pd.DataFrame) -> pd.DataFrame:
@@ -85,13 +76,15 @@ def overview_figure(histories: dict[str, pd.DataFrame], facts: dict[str, dict]) 
 
 def strip_figure(paths: RunPaths, run_name: str, seed: int = 1) -> Figure:
     """The same validation faces blurred, after some of the epochs, and sharp, one row each."""
-    folder = checkpoints.folder_of(paths, run_name, seed)
-    trained = sorted(int(path.stem.removeprefix("epoch_")) for path in folder.glob("strips/epoch_*.png"))
+    folder = paths.training(run_name, seed)
+    trained = sorted(int(path.stem.removeprefix("epoch_")) for path in folder.strips.glob("epoch_*.png"))
     if not trained:
-        raise StudyError(f"run {run_name} has no pictures in {folder}; train it first (notebooks 03 and 04)")
+        raise StudyError(
+            f"run {run_name} has no pictures in {folder.path}; train it first (notebooks 03 and 04)"
+        )
     picks = np.linspace(0, len(trained) - 1, min(STRIP_EPOCHS, len(trained))).round().astype(int)
     rows = {"blurred": "blurred", **{f"epoch {trained[i]}": trained[i] for i in picks}, "sharp": "sharp"}
-    images = [np.asarray(Image.open(checkpoints.strip_file(folder, name))) for name in rows.values()]
+    images = [np.asarray(Image.open(folder.strip(name))) for name in rows.values()]
     side, width = images[0].shape[:2]
     face, label, gap = 0.75, 0.55, 0.03  # inches
     wide, high = label + face * width / side, len(rows) * (face + gap)

@@ -5,11 +5,11 @@ import pandas as pd
 
 from facedeblur_utils.evaluation.metric_audit import STUDY
 from facedeblur_utils.evaluation.statistics import PAIRS
+from facedeblur_utils.files import write_text
 from facedeblur_utils.paths import BELOW_INPUT, RunPaths
 from facedeblur_utils.profiles import SHORTENED, Profile
 from facedeblur_utils.reporting import thesis_results
 from facedeblur_utils.reporting.result_tables import INPUT_LABEL, MODELS
-from facedeblur_utils.reporting.tables import write_text
 
 SMOOTH = 5  # epochs
 PEAK = "PSNR, data in [-1, 1] with peak 1"

@@ -8,9 +8,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
+from facedeblur_utils.files import write_text
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import SHORTENED
-from facedeblur_utils.reporting.tables import latex_text, record_caption, write_text
+from facedeblur_utils.reporting.tables import latex_text, record_caption
 
 COLUMN = 3.35  # inches: one column of a two-column page
 WIDE = 6.3  # inches: the text width of an A4 thesis

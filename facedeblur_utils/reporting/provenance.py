@@ -48,7 +48,7 @@ def training_cost(paths: RunPaths) -> list[dict]:
 
 def data_made_with(paths: RunPaths) -> dict:
     """Source of the faces, segmenter, counts and hashes, as dataset.json tells; empty before notebook 02."""
-    file = paths.data / "dataset.json"
+    file = paths.dataset_facts
     if not file.is_file():
         return {}
     facts = json.loads(file.read_text(encoding="utf-8"))

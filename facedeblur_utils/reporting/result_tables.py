@@ -3,15 +3,21 @@
 import numpy as np
 import pandas as pd
 
-from facedeblur_utils.evaluation.scores import BEST, INPUT, SEED
+from facedeblur_utils.data import face_pairs
+from facedeblur_utils.data.datasets import DATASETS
+from facedeblur_utils.evaluation.scores import BEST, INPUT, SEED, SHARP
 from facedeblur_utils.models.classical import REFERENCES
-from facedeblur_utils.training.experiments import DATASETS
+from facedeblur_utils.paths import RunPaths
+from facedeblur_utils.training import trained
+from facedeblur_utils.training.experiments import MODELS
 
+BUDGET = ("ASFB2", "GSFB2", "NSFB2")  # one network of each kind, trained on the same data
 INPUT_LABEL = "Blurred input"
 PAIR_TABLES = {  # table -> (test set blurred everywhere, test set blurred in the mask, name of the mask)
     "table_5_1": ("SFB1", "SB1SD", "DeepLabV3 segmentation"),
     "table_5_2": ("SFB2", "SB2SM", "MediaPipe segmentation"),
 }
+NETWORK_LABELS = {"autoencoder": "Autoencoder", "gan": "GAN", "restorer": "Restorer"}
 LABELS = {
     "psnr": "PSNR",
     "ssim": "SSIM",
@@ -23,7 +29,6 @@ LABELS = {
     "landmark_error": "NME",
 }
 LOWER_IS_BETTER = {"GMSD", "LPIPS", "NME"}
-MODELS = [letter + dataset for letter in "AG" for dataset in DATASETS]
 EPOCH_MODELS = {
     "GSFB2_50": "GSFB2",
     "GSFB2_25": "GSFB2_25",
@@ -172,3 +177,72 @@ def _training_rows(record: dict) -> dict[str, str]:
 def _weighted(weights: dict[str, float]) -> str:
     """`{"mse": 1, "perceptual": 0.001}` -> `mse + 0.001 × perceptual`."""
     return " + ".join(name if weight == 1 else f"{weight:g} × {name}" for name, weight in weights.items())
+
+
+def mean_table(scores: pd.DataFrame, metric: str, region: str = "whole") -> pd.DataFrame:
+    """Means over the images: models by data set. Infinite PSNR (an untouched picture) counts as missing."""
+    chosen = scores[(scores["metric"] == metric) & (scores["region"] == region)]
+    chosen = chosen.assign(value=chosen["value"].replace(np.inf, np.nan))
+    return chosen.pivot_table(index="model", columns="dataset", values="value", sort=False, dropna=False)
+
+
+def cross_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """PSNR, SSIM and the gain in PSNR over the input of every model on the four test sets."""
+    psnr, ssim = (mean_table(scores, metric)[list(DATASETS)] for metric in ("psnr", "ssim"))
+    gain = psnr - psnr.loc[INPUT]
+    parts = {
+        (dataset, head): table[dataset]
+        for dataset in DATASETS
+        for head, table in (("PSNR", psnr), ("gain", gain), ("SSIM", ssim))
+    }
+    return pd.DataFrame(parts).rename_axis("Model").rename({INPUT: INPUT_LABEL})
+
+
+def region_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """Gain in PSNR over the input where the blur is: the whole image, the head, the face."""
+    regions = {"SFB1": "whole", "SB1SD": "head", "SFB2": "whole", "SB2SM": "face"}
+    gains = {}
+    for dataset, region in regions.items():
+        psnr = mean_table(scores, "psnr", region)[dataset]
+        gains[f"{dataset}, {region}"] = psnr - psnr[INPUT]
+    return pd.DataFrame(gains).drop(index=INPUT).rename_axis("Model")
+
+
+def harm_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """PSNR of the output against the input where nothing was blurred: higher is less harm."""
+    background, whole = mean_table(scores, "psnr", "background"), mean_table(scores, "psnr")
+    harm = pd.DataFrame(
+        {
+            "sharp face": whole[SHARP],
+            "background of SB1SD": background["SB1SD"],
+            "background of SB2SM": background["SB2SM"],
+        }
+    )
+    return harm.drop(index=INPUT).rename_axis("Model")
+
+
+def budget_table(scores: pd.DataFrame, paths: RunPaths, dataset: str = "SFB2") -> pd.DataFrame:
+    """One network of each kind on `dataset`: its size, what its training took, and what it reached."""
+    means = {
+        head: mean_table(scores, metric, region)[dataset]
+        for head, metric, region in (
+            ("PSNR whole", "psnr", "whole"),
+            ("PSNR face", "psnr", "face"),
+            ("PSNR head", "psnr", "head"),
+            ("SSIM whole", "ssim", "whole"),
+            ("landmark error", "landmark_error", "whole"),
+        )
+    }
+    rows = {}
+    for name in [name for name in BUDGET if name in set(scores["model"])]:
+        facts, history = trained.run_facts(paths, name), trained.read_history(paths, name)
+        images = len(face_pairs.open_pairs(paths, dataset, "train")) * len(history)
+        rows[NETWORK_LABELS[facts["network"]]] = {
+            "param. (M)": sum(facts["parameters"].values()) / 1e6,
+            "MACs (G)": next(iter(facts["multiply_adds"].values())) / 1e9,
+            "images (k)": images / 1e3,
+            "seconds": round(float(history["seconds"].sum())),
+            **{head: mean[name] for head, mean in means.items()},
+        }
+    rows[INPUT_LABEL] = {head: mean[INPUT] for head, mean in means.items()}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("Network")

@@ -7,11 +7,16 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from facedeblur_utils.evaluation.scores import INPUT
-from facedeblur_utils.reporting import figures
+from facedeblur_utils.data import face_pairs
+from facedeblur_utils.data.datasets import DATASETS
+from facedeblur_utils.evaluation.scores import INPUT, score_images
+from facedeblur_utils.evaluation.statistics import LEVEL, METRICS
+from facedeblur_utils.models.apply import restore
+from facedeblur_utils.paths import RunPaths
+from facedeblur_utils.reporting.figures import COLOURS, COLUMN, DIVERGING, LINES, MARKERS, WIDE
 from facedeblur_utils.reporting.panels import Gallery, Shot, draw_rows, shot_table
 from facedeblur_utils.reporting.result_tables import MODELS
-from facedeblur_utils.training.experiments import DATASETS
+from facedeblur_utils.training import trained
 
 BINS = 4  # of blur length, with equally many images each
 ERROR_SCALE = 0.25  # of the colour scale's end: errors above a quarter of the range look the same
@@ -20,16 +25,16 @@ ERROR_SCALE = 0.25  # of the colour scale's end: errors above a quarter of the r
 def gain_heat_map(gains: pd.DataFrame) -> Figure:
     """Table 5.4 as gain over the input; orange: worse than the blurred image, purple: better."""
     gains = gains.loc[MODELS]
-    fig, axes = plt.subplots(1, 2, figsize=(figures.WIDE, 2.9), sharey=True)
+    fig, axes = plt.subplots(1, 2, figsize=(WIDE, 2.9), sharey=True)
     for ax, metric, unit, decimals in zip(axes, ("PSNR", "SSIM"), (" (dB)", ""), (2, 3), strict=True):
         values = gains.xs(metric, axis=1, level=1)[list(DATASETS)]
         end = float(np.nanmax(np.abs(values.to_numpy()))) or 1.0
-        image = ax.imshow(values, cmap=figures.DIVERGING, vmin=-end, vmax=end, aspect="auto")
+        image = ax.imshow(values, cmap=DIVERGING, vmin=-end, vmax=end, aspect="auto")
         for (row, column), value in np.ndenumerate(values.to_numpy()):
             colour = "white" if abs(value) > 0.6 * end else "black"
             ax.text(column, row, f"{value:+.{decimals}f}", ha="center", va="center", color=colour)
         ax.set(xticks=range(len(DATASETS)), yticks=range(len(MODELS)), title=f"{metric} gain{unit}")
-        ax.set_xticklabels(DATASETS)
+        ax.set_xticklabels(list(DATASETS))
         ax.set_yticklabels(MODELS)
         ax.axhline(3.5, color="white", linewidth=2)  # between autoencoders and GANs
         ax.spines[:].set_visible(False)
@@ -57,7 +62,7 @@ def by_blur_length(scores: pd.DataFrame, gallery: Gallery, metric: str = "psnr")
 
 def length_plot(table: pd.DataFrame) -> Figure:
     """PSNR against blur length: one plot per test set, one line per model."""
-    fig, axes = plt.subplots(2, 2, figsize=(figures.WIDE, 4.4), sharex=True)
+    fig, axes = plt.subplots(2, 2, figsize=(WIDE, 4.4), sharex=True)
     for ax, dataset in zip(axes.flat, DATASETS, strict=True):
         part = table[table["dataset"] == dataset]
         for model in [INPUT, *MODELS]:
@@ -81,16 +86,16 @@ def _line(model: str) -> dict:
     """Colour and marker tell the training set, the line tells the network."""
     if model == INPUT:
         return {"color": "black", "linestyle": "-", "linewidth": 2, "marker": ""}
-    number = DATASETS.index(model[1:])
-    colour = [figures.COLOURS[i] for i in (0, 1, 3, 6)][number]
+    number = list(DATASETS).index(model[1:])
+    colour = [COLOURS[i] for i in (0, 1, 3, 6)][number]
     return {"color": colour, "linestyle": {"A": "-", "G": "--"}[model[0]], "marker": "os^D"[number]}
 
 
 def error_maps(gallery: Gallery, index: int = 0) -> tuple[Figure, pd.DataFrame]:
     """One face in all four test sets: images, and the absolute error of input and of the set's own models."""
     heads = ("sharp", "blurred", "autoencoder", "GAN", "error, blurred", "error, autoencoder", "error, GAN")
-    side = figures.WIDE / len(heads)
-    fig, axes = plt.subplots(len(DATASETS), len(heads), figsize=(figures.WIDE, 4 * side + 0.55))
+    side = WIDE / len(heads)
+    fig, axes = plt.subplots(len(DATASETS), len(heads), figsize=(WIDE, 4 * side + 0.55))
     rows = []
     for row, dataset in zip(axes, DATASETS, strict=True):
         shots = [gallery.shots(letter + dataset, dataset, np.array([index]))[0] for letter in "AG"]
@@ -142,3 +147,78 @@ def _ranked(scores: pd.DataFrame, gallery: Gallery, model: str, dataset: str) ->
         replace(shot, remark=f": {name}, {gains[shot.image_id]:+.2f} dB")
         for name, shot in zip(places, shots, strict=True)
     ]
+
+
+def forest_plot(tests: pd.DataFrame) -> Figure:
+    """Mean differences with their 95 % intervals; filled where H0 is rejected."""
+    count = len(tests) // len(METRICS)
+    fig, axes = plt.subplots(1, 2, figsize=(WIDE, 0.19 * count + 0.9), sharey=True)
+    units = {"psnr": "PSNR difference (dB)", "ssim": "SSIM difference"}
+    for ax, metric in zip(axes, METRICS, strict=True):
+        rows = tests[tests["metric"] == metric].reset_index(drop=True)
+        heights = -rows.index.to_numpy() - 0.6 * (rows.index.to_numpy() // len(DATASETS))
+        ax.axvline(0, color="#888888", linewidth=0.8, linestyle="--")
+        for height, row in zip(heights, rows.to_dict("records"), strict=True):
+            style = {"marker": "o" if row["network"] == "autoencoder" else "s", "linestyle": "-"}
+            colour = COLOURS[0] if row["network"] == "autoencoder" else COLOURS[6]
+            filled = colour if row["p (Holm)"] < LEVEL else "white"
+            style |= {"color": colour, "markerfacecolor": filled, "capsize": 2}
+            error = [[row["difference"] - row["low"]], [row["high"] - row["difference"]]]
+            ax.errorbar(row["difference"], height, xerr=error, **style)
+        ax.set(xlabel=units[metric], yticks=heights)
+        ax.set_yticklabels(rows["compared"] + " on " + rows["test set"])
+        ax.grid(axis="x")
+    return fig
+
+
+def budget_curves(run_names: list[str], paths: RunPaths, by: str) -> tuple[Figure, pd.DataFrame]:
+    """Gain in validation PSNR over the blurred input, one line per run, with the data behind it.
+
+    `by` says what lies along the x axis: "seconds" of training on this machine, or "compute", the
+    multiply-adds of all forward passes so far, which are the same on every machine.
+    """
+    labels = {"seconds": "training time (s)", "compute": "multiply-adds of training, forward (T)"}
+    figure, axis = plt.subplots(figsize=(COLUMN, 2.3))
+    parts = []
+    for i, name in enumerate(run_names):
+        history, facts = trained.read_history(paths, name), trained.run_facts(paths, name)
+        images = len(face_pairs.open_pairs(paths, "SFB1", "train"))
+        compute = sum(facts["multiply_adds"].values()) * images / 1e12 * history["epoch"]
+        along = {"seconds": history["seconds"].cumsum().round(1), "compute": compute.round(3)}[by]
+        gain = (history["val_psnr"] - facts["validation_input"]["psnr"]).round(4)
+        style = i % len(COLOURS)
+        look = {"color": COLOURS[style], "linestyle": LINES[style], "marker": MARKERS[style]}
+        axis.plot(along, gain, **look, markersize=2.5, label=name)
+        parts.append(pd.DataFrame({"run": name, by: along, "gain": gain}))
+    axis.axhline(0, color=COLOURS[7], linewidth=0.6)
+    axis.set(xlabel=labels[by], ylabel="gain over the input (dB)")
+    axis.legend()
+    return figure, pd.concat(parts, ignore_index=True)
+
+
+def panel(paths: RunPaths, run_names: list[str], dataset: str, faces: int = 4) -> tuple[Figure, pd.DataFrame]:
+    """The first test faces: blurred, restored by each of `run_names`, sharp; with the data behind it."""
+    pairs = face_pairs.open_pairs(paths, dataset, "test")
+    indices = np.argsort(np.asarray(pairs.image_ids), kind="stable")[:faces]
+    blurred, sharp = pairs.batch(indices)
+    columns = {"blurred": blurred}
+    columns |= {name: restore(trained.load_network(paths, name), blurred) for name in run_names}
+    columns["sharp"] = sharp
+    side = WIDE / len(columns)
+    figure, axes = plt.subplots(
+        len(indices), len(columns), figsize=(WIDE, len(indices) * (side + 0.13)), squeeze=False
+    )
+    rows = []
+    for (name, images), column in zip(columns.items(), axes.T, strict=True):
+        psnr = score_images(images, sharp, {"whole": None})["whole", "psnr"]
+        for axis, image, index, value in zip(column, images, indices, psnr, strict=True):
+            axis.imshow(image)
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+            if name != "sharp":
+                axis.set_xlabel(f"{value:.1f} dB", labelpad=1)
+                rows.append(
+                    {"image_id": pairs.image_ids[index], "image": name, "psnr": round(float(value), 4)}
+                )
+        column[0].set_title(name)
+    return figure, pd.DataFrame(rows)

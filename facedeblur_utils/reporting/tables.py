@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from facedeblur_utils.files import write_text
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import SHORTENED
 
@@ -218,20 +219,6 @@ def _siunitx(column: pd.Series, decimals: int) -> str:
     sign = "-" if any(value < 0 for value in finite) else ""
     fraction = decimals if any(isinstance(value, float | np.floating) for value in finite) else 0
     return f"S[table-format={sign}{whole}.{fraction}]"
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write beside and rename, so that no half-written file is ever seen."""
-    return write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes) -> Path:
-    """Like `write_text`, of bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
-    return path
 
 
 def record_caption(name: str, kind: str, caption: str, paths: RunPaths) -> str:

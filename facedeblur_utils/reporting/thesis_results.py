@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
+from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.reporting.tables import export_table
-from facedeblur_utils.training.experiments import DATASETS
 
 TABLE_5_1 = {"Autoencoder": (26.2243, 0.7491, 25.3114, 0.7225), "GAN": (23.0206, 0.8117, 24.2852, 0.8635)}
 TABLE_5_2 = {"Autoencoder": (26.2784, 0.7513, 29.3614, 0.8834), "GAN": (27.1409, 0.8860, 28.5285, 0.9396)}

@@ -1,0 +1,1 @@
+"""Run it headless, prove it."""

@@ -5,11 +5,12 @@ import shutil
 import sys
 from pathlib import Path
 
+from facedeblur_utils.data.datasets import BLURS, DATASETS, MASKS
 from facedeblur_utils.errors import StudyError, UsageError
+from facedeblur_utils.files import write_bytes
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.reporting.provenance import data_made_with
-from facedeblur_utils.reporting.tables import write_bytes
 from facedeblur_utils.training.experiments import training_runs
 
 FACES = {"sample": 999, "celeba-hq": 24_183}  # images of the known sources
@@ -18,14 +19,14 @@ EXPORTS = 200e6  # bytes of figures, tables and executed notebooks, measured on 
 
 def needs(profile: Profile, paths: RunPaths) -> dict[str, float]:
     """Bytes that a whole run of `profile` takes, by part; NaN where the number of images is unknown."""
-    from facedeblur_utils.training import run_config
+    from facedeblur_utils.training import setup  # imports torch
 
     count = data_made_with(paths).get("found") or profile.limit or FACES.get(profile.source, float("nan"))
     pixels = profile.image_size**2
-    pasted = profile.composite == "paste" and not profile.noise
-    image = 3 * pixels * (3 if pasted else 5) + 2 * pixels / 8
-    kernels = 2 * 4 * (profile.blur_length[1] * profile.image_size + 2) ** 2
-    checkpoints = sum(run_config.disk_needed(run, profile) for run in training_runs(profile).values())
+    stored = sum(row.stored(profile) for row in DATASETS.values())
+    image = 3 * pixels * (1 + stored) + len(MASKS) * pixels / 8
+    kernels = len(BLURS) * 4 * (profile.blur_length[1] * profile.image_size + 2) ** 2
+    checkpoints = sum(setup.disk_needed(run, profile) for run in training_runs(profile).values())
     return {
         "data": count * (image + kernels),
         "checkpoints": float(checkpoints * profile.seeds),

@@ -17,9 +17,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from facedeblur_utils.files import write_text
 from facedeblur_utils.paths import ROOT, RunPaths
 from facedeblur_utils.progress import duration
-from facedeblur_utils.reporting.tables import write_text
 from facedeblur_utils.running import processes
 from facedeblur_utils.running.console import Console
 from facedeblur_utils.running.pipeline import Stage

@@ -6,14 +6,15 @@ from pathlib import Path
 
 from facedeblur_utils import fingerprints
 from facedeblur_utils.errors import StudyError
+from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.running.manifest import Manifest
+from facedeblur_utils.running.notebook_files import notebook_code
 from facedeblur_utils.running.pipeline import Stage, producers
+from facedeblur_utils.training import identity
+from facedeblur_utils.training.experiments import Run
 
-# Without effect on kept files. What `dataset_build` does reaches training as the bytes of its inputs.
-WITHOUT_EFFECT = {f"facedeblur_utils.{name}" for name in ("errors", "paths", "progress", "data.build")}
-
-LONGEST_SHOWN = 60  # characters of two values
+NOT_RESULTS = ("PROFILE", "OVERRIDES", "OUTPUT")  # given by their resolved values, or only say where
 
 
 @dataclass
@@ -35,16 +36,15 @@ class State:
 
 def fingerprint(stage: Stage, profile: Profile, manifest: Manifest) -> dict:
     """Everything that the outputs of `stage` depend on, as it is now."""
-    book = fingerprints.notebook_code(stage.notebook)
+    book = notebook_code(stage.notebook)
     codes = fingerprints.closure(book.modules)
-    given = {key: value for key, value in stage.parameters.items() if key not in fingerprints.NOT_RESULTS}
     return {
         "notebook": book.digest,
         "modules": {name: code.digest for name, code in codes.items()},
         "parameters": {
-            **fingerprints.settings(profile, {"": book, **codes}, stage.ignores),
+            **{key: getattr(profile, key) for key in stage.keys},
             **stage.settings,
-            **given,
+            **{key: value for key, value in stage.parameters.items() if key not in NOT_RESULTS},
         },
         "inputs": manifest.hashes((*stage.inputs, *stage.extras)),
         "versions": fingerprints.versions([book, *codes.values()]),
@@ -56,50 +56,15 @@ def run_id(stage: Stage, found: dict) -> str:
     return f"{stage.name}-{fingerprints.digest(found)[:10]}"
 
 
-def growth_key(stage: Stage, profile: Profile, manifest: Manifest) -> str:
-    """What kept files (datasets, weights) depend on: less than the notebook that shows them."""
-    if not stage.core:
-        return ""
-    codes = fingerprints.closure([stage.core], stop=WITHOUT_EFFECT - {stage.core})
-    return fingerprints.digest(
-        [
-            {name: code.digest for name, code in codes.items()},
-            fingerprints.settings(profile, codes, stage.ignores) | stage.settings,
-            manifest.hashes(stage.core_inputs),
-            fingerprints.versions(codes.values()),
-        ]
-    )
-
-
 def look(stage: Stage, profile: Profile, manifest: Manifest) -> State:
     """Compare a stage with its record."""
     now = fingerprint(stage, profile, manifest)
     record = manifest.stages.get(stage.name)
     if record is None:
         return State(now, ["it has not run yet"], missing=True)
-    return State(now, changes(record["fingerprint"], now) + _outputs_changed(stage, record, manifest))
-
-
-def changes(old: dict, new: dict) -> list[str]:
-    """What differs between two fingerprints, in words."""
-    found = [] if old["notebook"] == new["notebook"] else ["the notebook's code changed"]
-    for part, what in (("modules", "module"), ("inputs", "input"), ("versions", "version of")):
-        for name in sorted(set(old[part]) | set(new[part])):
-            before, after = old[part].get(name), new[part].get(name)
-            if before == after:
-                continue
-            how = f"{before} -> {after}" if part == "versions" and before and after else _how(before, after)
-            found.append(f"{what} {name.removeprefix(fingerprints.NAME + '.')} {how}")
-    for name in sorted(set(old["parameters"]) | set(new["parameters"])):
-        before, after = old["parameters"].get(name), new["parameters"].get(name)
-        if fingerprints.digest(before) != fingerprints.digest(after):  # tuples come back as lists
-            short = len(f"{before}{after}") <= LONGEST_SHOWN
-            found.append(f"{name} {before} -> {after}" if short else f"{name} changed")
-    return found
-
-
-def _how(before, after) -> str:
-    return "is new" if before is None else "is gone" if not after else "changed"
+    return State(
+        now, fingerprints.differences(record["fingerprint"], now) + _outputs_changed(stage, record, manifest)
+    )
 
 
 def _outputs_changed(stage: Stage, record: dict, manifest: Manifest) -> list[str]:
@@ -128,22 +93,35 @@ def check_inputs(stage: Stage, chain: list[Stage]) -> None:
 def set_aside(stage: Stage, profile: Profile, manifest: Manifest) -> list[str]:
     """Make way for kept files that have to be made anew; returns what was set aside, in words.
 
-    A run that was interrupted goes on with what it finds. But files grown under other code, values or
-    inputs, or changed since they were recorded, would pass for new ones: they are renamed to `.previous`.
+    A run that was interrupted goes on with what it finds. But networks trained with another configuration,
+    code or data would be refused, and files changed since they were recorded would pass for whole ones:
+    their folders are renamed to `.previous`. Datasets see to themselves (`data.build`).
     """
-    key, known = growth_key(stage, profile, manifest), manifest.facts["started"].get(stage.name)
+    why = {}
     record = manifest.stages.get(stage.name, {"outputs": {}})["outputs"]
     now = manifest.hashes(stage.kept)
     damaged = [label for label, digest in now.items() if record.get(label, digest) != digest]
+    if damaged:
+        why = dict.fromkeys(stage.renew, f"{Path(damaged[0]).name} was changed")
+    for run in stage.runs:
+        for seed in range(1, profile.seeds + 1):
+            if said := _trained_otherwise(run, profile, manifest.paths, seed):
+                why[manifest.paths.training(run.name, seed).path] = said
     moved = []
-    if (known is not None and known != key) or damaged:
-        for path in stage.renew:
-            if path.exists():
-                aside = path.with_name(path.name + ".previous")
-                shutil.rmtree(aside) if aside.is_dir() else aside.unlink(missing_ok=True)
-                path.rename(aside)
-                moved.append(f"{path.name} is made anew; the earlier one is now {aside}")
-    if stage.core:
-        manifest.facts["started"][stage.name] = key
-        manifest.save()
+    for path, reason in why.items():
+        if path.exists():
+            aside = path.with_name(path.name + ".previous")
+            shutil.rmtree(aside) if aside.is_dir() else aside.unlink(missing_ok=True)
+            path.rename(aside)
+            moved.append(f"{path.name} is made anew ({reason}); the earlier one is now {aside}")
     return moved
+
+
+def _trained_otherwise(run: Run, profile: Profile, paths: RunPaths, seed: int) -> str:
+    """Why the run on disk can't be gone on with; empty where it can, or where there is none."""
+    folder = paths.training(run.name, seed)
+    if not folder.config.exists():
+        return ""
+    datasets = identity.datasets_of(run, paths)
+    wanted = identity.identity_of(run, profile, profile.seed + seed - 1, datasets)
+    return next(iter(identity.changes_on_disk(folder, wanted)), "")

@@ -6,39 +6,37 @@ It is the pipeline's memory as well: a stage is fresh when what its record says 
 import contextlib
 import datetime
 import json
-import os
-import platform
 import shutil
 import subprocess
 from pathlib import Path
 
-import psutil
 from filelock import FileLock, Timeout
 
 from facedeblur_utils import fingerprints
 from facedeblur_utils.errors import StudyError
+from facedeblur_utils.files import write_text
+from facedeblur_utils.machine import machine
 from facedeblur_utils.paths import ROOT, RunPaths
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.reporting.provenance import data_made_with, trained_with, training_cost
-from facedeblur_utils.reporting.tables import write_text
-from facedeblur_utils.running.pipeline import Stage
+from facedeblur_utils.running.pipeline import Stage, current_name
 
 LARGE = 2**22  # bytes; larger files are read again only when size or time of change differ
-CPU_FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile", "asimd", "bf16")
 
 
 class Manifest:
-    """`stages` holds one record per stage that has run, `started` the key under which kept files grew."""
+    """`stages` holds one record per stage that has run."""
 
     def __init__(self, paths: RunPaths):
         self.paths = paths
-        self.facts: dict = {"stages": {}, "started": {}, "large_files": {}}
+        self.facts: dict = {"stages": {}, "large_files": {}}
         try:
             self.facts |= json.loads(paths.manifest.read_text(encoding="utf-8"))
         except FileNotFoundError:
             pass
         except (OSError, ValueError):
             raise StudyError(f"{paths.manifest} can't be read; delete it to run all stages again") from None
+        self.facts["stages"] = {current_name(name): record for name, record in self.stages.items()}
 
     @property
     def stages(self) -> dict[str, dict]:
@@ -62,7 +60,7 @@ class Manifest:
 
     def publish(self, file: Path) -> None:
         """Write what readers can use, without what only the next run on this machine needs."""
-        facts = {key: value for key, value in self.facts.items() if key not in ("large_files", "started")}
+        facts = {key: value for key, value in self.facts.items() if key != "large_files"}
         write_text(file, json.dumps(facts, indent=1, sort_keys=True) + "\n")
 
     def label(self, path: Path) -> str:
@@ -146,38 +144,3 @@ def git_state() -> dict:
     made = [f":(exclude){folder}" for folder in ("figures", "expected")]
     changed = ask("status", "--porcelain", "--", ".", *made)
     return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(changed)}
-
-
-def machine() -> dict:
-    """Processor with the features that matter for speed and rounding, memory, GPUs."""
-    flags: set[str] = set()
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(errors="replace").splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() in ("flags", "Features"):
-                flags = set(value.split())
-            elif key.strip() == "model name":
-                model = value.strip()
-    return {
-        "system": platform.platform(),
-        "cpu": model,
-        "cores": os.cpu_count(),
-        "features": [name for name in CPU_FEATURES if name in flags],
-        "memory_bytes": psutil.virtual_memory().total,
-        "gpus": [name for _, name in gpus()],
-    }
-
-
-def gpus() -> list[tuple[str, str]]:
-    """(id, name) of each NVIDIA GPU that may be used here; asks the driver, not torch."""
-    if not shutil.which("nvidia-smi"):
-        return []
-    command = ["nvidia-smi", "--query-gpu=index,name", "--format=csv,noheader"]
-    answer = subprocess.run(command, capture_output=True, text=True)
-    if answer.returncode:
-        return []
-    found = [tuple(part.strip() for part in line.split(",", 1)) for line in answer.stdout.splitlines()]
-    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return [(i, name) for i, name in found if allowed is None or i in allowed.split(",")]

@@ -2,9 +2,13 @@
 
 import ast
 import json
+import re
 from pathlib import Path
 
 from facedeblur_utils.errors import UsageError
+from facedeblur_utils.fingerprints import Code
+
+SET_UP_TAG = "colab"  # the cell that installs things in Colab changes no result
 
 
 def code_cells(notebook: Path) -> list[dict]:
@@ -21,6 +25,17 @@ def code_cells(notebook: Path) -> list[dict]:
 def source(cell: dict) -> str:
     text = cell.get("source", "")
     return text if isinstance(text, str) else "".join(text)
+
+
+def notebook_code(notebook: Path) -> Code:
+    """The code cells of a notebook as one piece of code, without its Colab set-up cell."""
+    cells = [
+        source(cell)
+        for cell in code_cells(notebook)
+        if SET_UP_TAG not in cell.get("metadata", {}).get("tags", [])
+    ]
+    text = "\n".join(cells)
+    return Code(re.sub(r"^(\s*)([%!].*)$", lambda m: m[1] + repr(m[2]), text, flags=re.MULTILINE))  # magics
 
 
 def parameter_names(notebook: Path) -> set[str]:

@@ -2,13 +2,15 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from facedeblur_utils.data.datasets import BLURS, DATASETS, MASKS, RECIPE_KEYS, SOURCE_KEYS
 from facedeblur_utils.errors import UsageError
+from facedeblur_utils.models.networks import NETWORKS
 from facedeblur_utils.paths import BELOW_INPUT, NOTEBOOKS, PACKAGE, WEIGHTS, RunPaths
 from facedeblur_utils.profiles import Profile
-from facedeblur_utils.training.experiments import DATASETS, Run, restorer_runs, training_runs
+from facedeblur_utils.training.experiments import THESIS, Run, restorer_runs, training_runs
 
 TABLES = {
     "01": ["table_1_1", "table_1_2", *(f"table_2_{number:02d}" for number in range(1, 11))],
@@ -23,25 +25,20 @@ FIGURES = {
     "06": [f"fig_5_{number:02d}" for number in range(13, 19)],
 }
 HOUR = 3600.0
-EPOCH_KEYS = frozenset({"epochs", "checkpoint_epoch", "mixed_epochs", "short_mixed_epochs"})
-NETWORKS = ("autoencoder", "gan", "restorer")
-NETWORK_KEYS = {
-    network: frozenset(item.name for item in fields(Profile) if item.name.startswith(network))
-    for network in NETWORKS
+EPOCH_KEYS = ("epochs", "checkpoint_epoch", "mixed_epochs", "short_mixed_epochs")
+RENAMED = {  # stages and notebooks by the names that they had before
+    "02_dataset_creation": "02_dataset_build",
+    "03_train_autoencoder": "03_train_ae",
+    "05_evaluation": "05_cross_eval",
 }
-TRAINING_KEYS = EPOCH_KEYS.union({"batch_size", "precision", "compile", "seeds"}, *NETWORK_KEYS.values())
-
-
-def keys_of_others(network: str) -> frozenset[str]:
-    """The profile's keys that a training of `network` can't depend on; its epochs stand in its `Run`."""
-    return EPOCH_KEYS.union(*(NETWORK_KEYS[other] for other in NETWORKS if other != network))
 
 
 @dataclass(frozen=True)
 class Stage:
     """One run of one notebook: `outputs` are rewritten each time, `kept` may be found finished and left.
 
-    A stage depends on its notebook's code, the modules it imports, inputs, parameters and versions.
+    A stage depends on its notebook's code, the modules it imports, inputs, the profile's `keys`, parameters
+    and versions. What reaches it through its inputs need not stand in `keys`.
     """
 
     name: str
@@ -52,11 +49,10 @@ class Stage:
     outputs: tuple[Path, ...] = ()
     kept: tuple[Path, ...] = ()
     time_limit: float = 24 * HOUR  # seconds
-    settings: dict = field(default_factory=dict)  # what the stage depends on beyond the profile's values
-    ignores: frozenset[str] = frozenset()  # keys of the profile that it can't depend on
-    core: str = ""  # the module that `kept` files depend on; the notebook only shows them
-    core_inputs: tuple[Path, ...] = ()  # the inputs that they depend on
-    renew: tuple[Path, ...] = ()  # set aside when `kept` files must be made anew instead of gone on with
+    keys: frozenset[str] = frozenset()  # of the profile, that its outputs depend on
+    settings: dict = field(default_factory=dict)  # what they depend on beyond the profile's values
+    runs: tuple[Run, ...] = ()  # training runs whose files are among `kept`
+    renew: tuple[Path, ...] = ()  # set aside when `kept` files were damaged
 
     @property
     def made(self) -> tuple[Path, ...]:
@@ -77,7 +73,9 @@ class Declaration:
     paths: RunPaths
     parameters: dict = field(default_factory=dict)  # PROFILE, OVERRIDES, OUTPUT
 
-    def stage(self, stem: str, inputs: Iterable[Path], *, outputs=(), run: str = "", **rest) -> Stage:
+    def stage(
+        self, stem: str, inputs: Iterable[Path], *, outputs=(), run: str = "", keys=(), **rest
+    ) -> Stage:
         number = stem.partition("_")[0]
         exported = [
             self.paths.tables / f"{name}.{kind}"
@@ -95,6 +93,7 @@ class Declaration:
             parameters=self.parameters | ({"RUNS": [run]} if run else {}),
             inputs=tuple(inputs),
             outputs=(*outputs, *exported),
+            keys=frozenset({"name", *keys}),  # captions name the profile
             **rest,
         )
 
@@ -107,67 +106,70 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
     declare = Declaration(profile, paths, parameters)
     literature = sorted(path for path in (PACKAGE / "literature").glob("*.*") if path.suffix != ".py")
     weights = sorted(path for path in WEIGHTS.glob("*") if path.is_file())
-    data, facts = dataset_files(profile, paths), paths.data / "dataset.json"
+    data, facts = dataset_files(profile, paths), paths.dataset_facts
     runs = training_runs(profile)
     trained = {name: checkpoint_files(run, profile, paths) for name, run in runs.items()}
     chain = [
-        declare.stage("01_literature_tables", literature, ignores=TRAINING_KEYS),
+        declare.stage("01_literature_tables", literature),
         declare.stage(
-            "02_dataset_creation",
+            "02_dataset_build",
             weights,
             kept=(*data, facts),
+            keys=(*RECIPE_KEYS, *SOURCE_KEYS),
             settings={"images": listing(profile.source)},
-            ignores=TRAINING_KEYS,
-            core="facedeblur_utils.data.build",
-            core_inputs=tuple(weights),
             renew=(facts,),
         ),
     ]
     for name, run in runs.items():
         needed = (*data, *(path for path in trained.get(run.starts_from, ()) if path.suffix == ".pt"))
-        stage = declare.stage(
-            "03_train_autoencoder" if run.network == "autoencoder" else "04_train_gan",
-            needed,
-            kept=trained[name],
-            run=name,
-            settings={"run": asdict(run)},
-            ignores=keys_of_others(run.network),
-            core="facedeblur_utils.training.loops",
-            core_inputs=needed,
-            renew=tuple(dict.fromkeys(path.parent for path in trained[name])),
-        )
-        chain.append(stage)
+        chain.append(training_stage(declare, NETWORKS[run.network].notebook, [run], needed, run=name))
     results = (*data, facts, *(path for files in trained.values() for path in files if path.suffix != ".pt"))
+    # Notebook 05 draws bootstrap samples from the seed; its text and tables count epochs and seeds.
+    shown = (*EPOCH_KEYS, "batch_size", "image_size", "seed", "seeds")
     evaluation = {"inputs": (*results, BELOW_INPUT), "outputs": [paths.scores, paths.discussion("05")]}
     ablation = {"inputs": (*results, paths.scores), "outputs": [paths.discussion("06")]}
-    chain.append(declare.stage("05_evaluation", **evaluation))
-    chain.append(declare.stage("06_epoch_ablation", **ablation))
-    chain.append(restorer_stage(declare, (*results, paths.scores), data))
-    shown = [paths.checkpoints / name / "last.safetensors" for name in ("ASFB2", "GSFB2", "NSFB2", "NMIX")]
+    chain.append(declare.stage("05_cross_eval", keys=shown, **evaluation))
+    chain.append(declare.stage("06_epoch_ablation", keys=(*EPOCH_KEYS, "seeds"), **ablation))
+    further = [run for name, run in restorer_runs(profile).items() if name in profile.restorer_runs]
+    made = [paths.tables / f"{name}.csv" for name in ("table_x_restorer", "table_x_equal_budget")]
+    sizes = [f"{network}_width" for network in THESIS] + list(NETWORKS["gan"].options.values())
+    chain.append(
+        training_stage(
+            declare,
+            "07_modern_restorer",
+            further,
+            (*results, paths.scores),
+            keys=("restorer_runs", *sizes),  # it compares the sizes of the networks
+            outputs=[*made, paths.discussion("07")],
+        )
+    )
+    shown = [paths.training(name).weights("last") for name in ("ASFB2", "GSFB2", "NSFB2", "NMIX")]
     made = [paths.results / f"deblurred.{kind}" for kind in ("png", "html")]
-    own = {"extras": tuple(shown), "ignores": TRAINING_KEYS}
+    own = {"extras": tuple(shown), "keys": ("image_size",)}
     chain.append(declare.stage("08_deblur_your_photo", weights, outputs=made, **own))
     return chain
 
 
-def restorer_stage(declare: Declaration, results: tuple[Path, ...], data: tuple[Path, ...]) -> Stage:
-    """Notebook 07, which trains the restorers that the profile names and compares them with all others."""
+def training_stage(
+    declare: Declaration, notebook: str, runs: list[Run], needed: tuple[Path, ...], *, keys=(), **rest
+) -> Stage:
+    """A notebook that trains `runs`.
+
+    How many epochs they take stands in the runs themselves; more seeds add files. What only changes how
+    fast a network trains (threads, processes, compile) is no reason to look at it again.
+    """
     profile, paths = declare.profile, declare.paths
-    runs = {name: run for name, run in restorer_runs(profile).items() if name in profile.restorer_runs}
-    trained = [path for run in runs.values() for path in checkpoint_files(run, profile, paths)]
+    trained = [path for run in runs for path in checkpoint_files(run, profile, paths)]
+    training = {"image_size", "batch_size", "precision", "seed"}
     return declare.stage(
-        "07_modern_restorer",
-        results,  # through these it depends on the keys that it ignores
-        outputs=[
-            *(paths.tables / f"{name}.csv" for name in ("table_x_restorer", "table_x_equal_budget")),
-            paths.discussion("07"),
-        ],
+        notebook,
+        needed,
         kept=tuple(trained),
-        settings={"runs": [asdict(run) for run in runs.values()]},
-        ignores=keys_of_others("restorer"),
-        core="facedeblur_utils.training.loops",
-        core_inputs=data,
+        keys=training.union(*(NETWORKS[run.network].profile_keys for run in runs), keys),
+        settings={"runs": [asdict(run) for run in runs]},
+        runs=tuple(runs),
         renew=tuple(dict.fromkeys(path.parent for path in trained)),
+        **rest,
     )
 
 
@@ -180,20 +182,21 @@ def listing(source: str) -> str:
 
 
 def dataset_files(profile: Profile, paths: RunPaths) -> tuple[Path, ...]:
-    """The arrays and tables of the datasets; pasted ones are composed on reading and have no array."""
-    pasted = profile.composite == "paste" and not profile.noise
-    arrays = ["faces", "masks_head", "masks_face", "kernels_1", "kernels_2"]
-    arrays += [name for name in DATASETS if name in ("SFB1", "SFB2") or not pasted]
+    """The arrays and tables of the datasets."""
+    arrays = ["faces", *(f"masks_{mask}" for mask in MASKS), *(f"kernels_{blur}" for blur in BLURS)]
+    arrays += [name for name, row in DATASETS.items() if row.stored(profile)]
     return tuple(paths.data / name for name in ("split.csv", "images.csv", *(f"{a}.npy" for a in arrays)))
 
 
 def checkpoint_files(run: Run, profile: Profile, paths: RunPaths) -> tuple[Path, ...]:
     """What a finished training run leaves for later stages, for each training seed."""
-    names = [f"epoch_{epoch:04d}.safetensors" for epoch in run.milestones]
-    names += [f"state_{epoch:04d}.pt" for epoch in run.milestones if epoch < run.epochs]
-    names += ["last.safetensors", "best.safetensors", "history.csv", "config.json"]
-    folders = [run.name, *(f"{run.name}.seed{seed}" for seed in range(2, profile.seeds + 1))]
-    return tuple(paths.checkpoints / folder / name for folder in folders for name in names)
+    files = []
+    for seed in range(1, profile.seeds + 1):
+        folder = paths.training(run.name, seed)
+        files += [folder.weights(epoch) for epoch in run.milestones]
+        files += [folder.milestone_state(epoch) for epoch in run.milestones if epoch < run.epochs]
+        files += [folder.weights("last"), folder.weights("best"), folder.history, folder.config]
+    return tuple(files)
 
 
 def producers(chain: list[Stage]) -> dict[Path, Stage]:
@@ -238,7 +241,17 @@ def select(
     return chosen
 
 
+def current_name(word: str) -> str:
+    """A stage's or notebook's name of today for one that it had before."""
+    for old, new in RENAMED.items():
+        if word == old or word.startswith(f"{old}_"):
+            return word.replace(old, new, 1)
+    return word
+
+
 def _named(chain: list[Stage], word: str) -> list[Stage]:
+    if current_name(word) != word:
+        raise UsageError(f"stage {word} is now called {current_name(word)}")
     found = [stage for stage in chain if stage.answers_to(word)]
     if not found:
         numbers = sorted({stage.notebook.stem for stage in chain})

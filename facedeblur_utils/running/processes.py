@@ -9,27 +9,6 @@ import psutil
 MARK = "FACEDEBLUR_STAGE_MARK"  # in the environment of every process of a stage, grandchildren included
 GRACE_SECONDS = 5.0
 OOM_EVENTS = (Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/memory/memory.oom_control"))
-CPU_QUOTAS = (Path("/sys/fs/cgroup/cpu.max"), Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"))
-QUOTA_PERIOD = 100_000  # microseconds, the default of both cgroup versions
-
-
-def available_cpus() -> int:
-    """Processors that this process may use: a container's share is often less than the machine has.
-
-    torch starts a thread for each processor of the machine; where a quota allows two of 64, they would
-    spend most of their time waiting for each other.
-    """
-    affinity = getattr(os, "sched_getaffinity", None)
-    count = len(affinity(0)) if affinity else os.cpu_count() or 1
-    for file in CPU_QUOTAS:
-        try:
-            quota, *period = file.read_text(encoding="utf-8").split()
-            share = int(quota) / int(period[0] if period else QUOTA_PERIOD)
-        except (OSError, ValueError):  # no such cgroup version, or "max": no quota
-            continue
-        if share > 0:
-            count = min(count, max(1, round(share)))
-    return count
 
 
 def marked(mark: str) -> list[psutil.Process]:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from facedeblur_utils.files import write_text
 from facedeblur_utils.fingerprints import digest, file_sha256
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.progress import duration
 from facedeblur_utils.reporting.provenance import notes, training_cost
-from facedeblur_utils.reporting.tables import write_text
 from facedeblur_utils.running.manifest import Manifest
 from facedeblur_utils.running.pipeline import FIGURES, TABLES, Stage
 

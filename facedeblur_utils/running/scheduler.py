@@ -10,13 +10,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from facedeblur_utils.errors import StudyError
+from facedeblur_utils.machine import gpus
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.progress import duration
 from facedeblur_utils.running import freshness
 from facedeblur_utils.running.console import Console
 from facedeblur_utils.running.execution import RUN_ID, STAGE, Interruption, Outcome, run_stage
-from facedeblur_utils.running.manifest import Manifest, gpus
+from facedeblur_utils.running.manifest import Manifest
 from facedeblur_utils.running.notebook_files import check_parameters
 from facedeblur_utils.running.pipeline import Stage, upstream
 

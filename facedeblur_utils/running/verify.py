@@ -8,12 +8,12 @@ import pandas as pd
 
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.evaluation.scores import INPUT
-from facedeblur_utils.fingerprints import ONLY_SHOWN, digest, file_sha256
+from facedeblur_utils.files import write_text
+from facedeblur_utils.fingerprints import digest, file_sha256
 from facedeblur_utils.models.classical import REFERENCES
 from facedeblur_utils.paths import EXPECTED, RunPaths
-from facedeblur_utils.profiles import Profile
+from facedeblur_utils.profiles import NO_RESULT, Profile
 from facedeblur_utils.reporting import provenance
-from facedeblur_utils.reporting.tables import write_text
 from facedeblur_utils.running.console import Console
 from facedeblur_utils.running.pipeline import TABLES
 
@@ -123,4 +123,4 @@ def say_differences(profile: Profile, paths: RunPaths, console: Console) -> int:
 
 def _profile_digest(profile: Profile) -> str:
     values = profile.as_dict()
-    return digest({key: values[key] for key in values if key not in ONLY_SHOWN | {"seeds"}})
+    return digest({key: values[key] for key in values if key not in NO_RESULT | {"seeds"}})

@@ -14,13 +14,12 @@ import yaml
 from PIL import Image
 
 from facedeblur_utils.data import face_pairs
-from facedeblur_utils.data.array_file import disk_error
+from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.data.faces import SPLITS
 from facedeblur_utils.errors import StudyError, UsageError
+from facedeblur_utils.files import disk_error, write_text
 from facedeblur_utils.paths import RunPaths, run_paths
 from facedeblur_utils.progress import track
-from facedeblur_utils.reporting.tables import write_text
-from facedeblur_utils.training.experiments import DATASETS
 
 SHARP, BLURRED = "sharp", "blurred"
 

@@ -17,14 +17,14 @@ from torch import nn
 
 from facedeblur_utils import paths
 from facedeblur_utils.data import face_pairs
+from facedeblur_utils.data.build import build
 from facedeblur_utils.errors import StudyError
-from facedeblur_utils.evaluation import comparison
-from facedeblur_utils.evaluation.scores import INPUT
+from facedeblur_utils.evaluation.scores import INPUT, blurred_input, network_restorer, score_restorers
+from facedeblur_utils.files import write_text
 from facedeblur_utils.photo.published import CARD, WEIGHTS
 from facedeblur_utils.profiles import load_profile, parse_overrides
-from facedeblur_utils.reporting.curves import read_history
-from facedeblur_utils.reporting.tables import write_text
-from facedeblur_utils.training import experiments, loops
+from facedeblur_utils.training import experiments, loops, trained
+from facedeblur_utils.training.trained import read_history
 
 
 def means(scores: pd.DataFrame) -> pd.DataFrame:
@@ -112,13 +112,14 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     profile = load_profile(chosen.profile, parse_overrides(chosen.set))
     run_paths = paths.run_paths(profile.name, chosen.output)
-    face_pairs.build(profile, run_paths)
+    build(profile, run_paths)
     if not chosen.as_is:
         loops.train(experiments.restorer_runs(profile)["NMIX"], profile, run_paths)
     history = read_history(run_paths, "NMIX")
-    network = loops.load_network(run_paths, "NMIX")
-    scores = comparison.score_networks({"NMIX": network}, run_paths)
-    run = loops.run_facts(run_paths, "NMIX")
+    network = trained.load_network(run_paths, "NMIX")
+    restorers = {INPUT: blurred_input, "NMIX": network_restorer(network)}
+    scores = score_restorers(restorers, run_paths)
+    run = trained.run_facts(run_paths, "NMIX")
     options = sys.argv[1:] if arguments is None else arguments
     about = {
         "parameters": run["parameters"]["restorer"],

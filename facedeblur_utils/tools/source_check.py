@@ -11,9 +11,9 @@ import pandas as pd
 from facedeblur_utils.data import chunks, faces, sources
 from facedeblur_utils.data.source_files import Source
 from facedeblur_utils.errors import StudyError
+from facedeblur_utils.machine import available_cpus
 from facedeblur_utils.profiles import Profile, load_profile, parse_overrides
 from facedeblur_utils.progress import track
-from facedeblur_utils.running.processes import available_cpus
 
 MOST_LISTED = 10
 

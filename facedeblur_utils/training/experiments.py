@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass
 
+from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.errors import UsageError
+from facedeblur_utils.models.networks import NETWORKS
 from facedeblur_utils.profiles import Profile
 
-DATASETS = ("SFB1", "SB1SD", "SFB2", "SB2SM")
-BLURS = {1: ("SFB1", "SB1SD", "head"), 2: ("SFB2", "SB2SM", "face")}  # blur -> whole, part, mask
-NETWORKS = {"A": "autoencoder", "G": "gan"}
+THESIS = ("autoencoder", "gan")  # networks of the thesis, in the order of its tables
 MIX = "MIX"  # all four kinds of blur, drawn anew each epoch (module `mixed`)
 MIXED_ORDER = ("SFB2", "SB1SD", "SB2SM", "SFB1")  # thesis section 5.2
+MODELS = [NETWORKS[network].letter + dataset for network in THESIS for dataset in DATASETS]  # Table 5.4
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,23 @@ class Run:
     def epochs(self) -> int:
         return sum(epochs for _, epochs in self.schedule)
 
+    @property
+    def first_epoch(self) -> int:
+        """The last epoch that the run takes over from the one that it starts from; 0 for most."""
+        return self.schedule[0][1] if self.starts_from else 0
+
+    @property
+    def datasets(self) -> list[str]:
+        return list(dict(self.schedule))
+
+    def dataset_at(self, epoch: int) -> str:
+        """Dataset that `epoch` (from 1) trains on."""
+        for name, epochs in self.schedule:
+            if epoch <= epochs:
+                return name
+            epoch -= epochs
+        raise ValueError(f"run {self.name} has no epoch {epoch}")
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -42,9 +60,9 @@ class Checkpoint:
 def training_runs(profile: Profile) -> dict[str, Run]:
     """The eight models of section 5.1 and the two mixed runs of section 5.2, by name, in training order."""
     runs = {}
-    for letter, network in NETWORKS.items():
+    for network in THESIS:
         for dataset in DATASETS:
-            name = letter + dataset
+            name = NETWORKS[network].letter + dataset
             milestones = {profile.epochs}
             if name == "GSFB2":
                 milestones |= {profile.checkpoint_epoch}
@@ -60,11 +78,7 @@ def training_runs(profile: Profile) -> dict[str, Run]:
 
 def table_models(profile: Profile) -> dict[str, Checkpoint]:
     """The eight rows of Table 5.4: name -> weights at the last epoch."""
-    return {
-        name: Checkpoint(name, run.epochs)
-        for name, run in training_runs(profile).items()
-        if len(run.schedule) == 1
-    }
+    return {name: Checkpoint(name, profile.epochs) for name in MODELS}
 
 
 def ablation_models(profile: Profile) -> dict[str, Checkpoint]:
@@ -78,10 +92,14 @@ def ablation_models(profile: Profile) -> dict[str, Checkpoint]:
 
 
 def restorer_runs(profile: Profile) -> dict[str, Run]:
-    """The modern restorer beyond the thesis: one run per dataset and one on all kinds of blur together."""
+    """Networks beyond the thesis: one run per dataset and one on all kinds of blur together."""
     epochs = profile.restorer_epochs
-    schedules = {f"N{name}": ((name, epochs),) for name in (*DATASETS, MIX)}
-    return {name: Run(name, "restorer", schedule, (epochs,)) for name, schedule in schedules.items()}
+    return {
+        row.letter + name: Run(row.letter + name, row.name, ((name, epochs),), (epochs,))
+        for row in NETWORKS.values()
+        if row.name not in THESIS
+        for name in (*DATASETS, MIX)
+    }
 
 
 def named_run(profile: Profile, name: str) -> Run:

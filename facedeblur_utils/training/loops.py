@@ -6,17 +6,15 @@ import time
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import nn
 
+from facedeblur_utils.models.networks import NETWORKS
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.progress import Progress
-from facedeblur_utils.training import checkpoints, health, losses, workers
+from facedeblur_utils.training import losses, watch, workers
 from facedeblur_utils.training.batches import images_per_epoch
 from facedeblur_utils.training.experiments import Run
-from facedeblur_utils.training.run_config import build_nets
-from facedeblur_utils.training.trainer import Job, open_job
+from facedeblur_utils.training.trainer import Keeper, Trainer, find_start, open_trainer
 from facedeblur_utils.training.watch import EpochLog
 
 CROPPED_SHARE = 0.9  # of the restorer's epochs, where the profile crops; the last ones see whole faces
@@ -27,86 +25,91 @@ def train(run: Run, profile: Profile, paths: RunPaths) -> pd.DataFrame:
 
     Goes on from the run's checkpoint where there is one; a finished run returns at once. At most the epoch
     in progress is lost whenever the process dies. Raises StudyError (one line) for missing data, a
-    checkpoint of another configuration, a loss that is not finite, and a full disk.
+    checkpoint of another configuration or code, a loss that is not finite, and a full disk.
     """
     if profile.processes > 1 and not workers.is_worker():
         workers.launch(run.name, profile, paths)  # the workers train; below, the history is read
     histories = []
     for seed in range(1, profile.seeds + 1):
-        job = open_job(run, profile, paths, seed)
-        if isinstance(job, Job):
-            with health.one_line(job):
-                _train(job)
-            history = job.frame()
-        else:
+        start = find_start(run, profile, paths, seed)
+        if start.finished:
             print(f"{run.name}: already trained ({run.epochs} epochs)", flush=True)
-            history = pd.DataFrame(job)
+            history = pd.DataFrame(start.state["history"])
+        else:
+            trainer, keeper = open_trainer(start, paths)
+            with watch.one_line(trainer):
+                _train(trainer, keeper)
+            history = trainer.frame()
         if profile.seeds > 1:
             history.insert(0, "seed", seed)
         histories.append(history)
     return pd.concat(histories, ignore_index=True)
 
 
-def _train(job: Job) -> None:
-    run, say = job.run, job.accelerator.print
-    start = f"goes on after epoch {job.epoch} of {run.epochs}" if job.epoch else f"{run.epochs} epochs"
-    count = job.accelerator.num_processes
-    several = f", {count} processes" if count > 1 else ""
-    say(f"{run.name}: {start}, {job.precision} on {job.accelerator.device.type}{several}, seed {job.seed}")
-    loops = {"autoencoder": autoencoder_epoch, "gan": gan_epoch, "restorer": restorer_epoch}
-    one_epoch = loops[run.network]
-    left = [job.dataset_at(epoch) for epoch in range(job.epoch + 1, run.epochs + 1)]
-    total = sum(images_per_epoch(job.pairs[name], job.profile.batch_size) for name in left)
-    progress = Progress(total, run.name, stream=None if job.accelerator.is_main_process else io.StringIO())
+def _train(trainer: Trainer, keeper: Keeper) -> None:
+    run, engine = trainer.run, trainer.accelerator
+    start = (
+        f"goes on after epoch {trainer.epoch} of {run.epochs}" if trainer.epoch else f"{run.epochs} epochs"
+    )
+    several = f", {engine.num_processes} processes" if engine.num_processes > 1 else ""
+    number_format = {"no": "fp32"}.get(engine.mixed_precision, engine.mixed_precision)
+    engine.print(
+        f"{run.name}: {start}, {number_format} on {engine.device.type}{several}, seed {trainer.seed}"
+    )
+    one_epoch = globals()[NETWORKS[run.network].loop]
+    epochs = range(trainer.epoch + 1, run.epochs + 1)
+    pairs = [trainer.data.pairs[run.dataset_at(epoch)] for epoch in epochs]
+    total = sum(images_per_epoch(each, trainer.data.batch_size) for each in pairs)
+    progress = Progress(total, run.name, stream=None if engine.is_main_process else io.StringIO())
     saving = 0.0  # seconds that the checkpoint before took
-    for epoch in range(job.epoch + 1, run.epochs + 1):
-        dataset = job.dataset_at(epoch)
-        row = {"epoch": epoch, "dataset": dataset}
-        log = EpochLog(
-            job.accelerator, progress, f"{run.name}, epoch {epoch}", job.batches(dataset).batch_size
-        )
-        row |= one_epoch(job, dataset, epoch, log)
+    for epoch in epochs:
+        dataset = run.dataset_at(epoch)
+        batch_size = trainer.data.batches(dataset).batch_size
+        log = EpochLog(engine, progress, f"{run.name}, epoch {epoch}", batch_size)
+        row = {"epoch": epoch, "dataset": dataset, **one_epoch(trainer, dataset, epoch, log)}
         began = time.perf_counter()
-        row |= job.validation(job.restorer)
+        row |= keeper.validation(trainer.restorer)
         row["overhead_seconds"] = saving + time.perf_counter() - began
-        row["discriminator_wins"] = health.discriminator_wins([*job.history, row])
+        row["discriminator_wins"] = watch.discriminator_wins([*trainer.history, row])
         if row["discriminator_wins"]:
-            say(f"{run.name}, epoch {epoch}: the discriminator wins (last {health.SURE_EPOCHS} epochs)")
+            engine.print(
+                f"{run.name}, epoch {epoch}: the discriminator wins (last {watch.SURE_EPOCHS} epochs)"
+            )
         began = time.perf_counter()
-        job.save(row)
+        keeper.save(trainer, row)
         saving = time.perf_counter() - began
-    job.mirror.finish()
+    keeper.mirror.finish()
     progress.finish(f"validation PSNR {row['val_psnr']:.2f} dB, SSIM {row['val_ssim']:.4f}")
 
 
-def autoencoder_epoch(job: Job, dataset: str, epoch: int, log: EpochLog) -> dict[str, float]:
+def autoencoder_epoch(trainer: Trainer, dataset: str, epoch: int, log: EpochLog) -> dict[str, float]:
     """One epoch of Eq. 4; returns the epoch's means."""
-    net, optimizer = job.nets["autoencoder"], job.optimizers["autoencoder"]
-    for batch in job.epoch_batches(dataset, epoch):
+    net, optimizer = trainer.nets["autoencoder"], trainer.optimizers["autoencoder"]
+    for batch in trainer.batches(dataset, epoch):
         output = net(batch.blurred)
-        features = job.target_features(dataset, batch)
-        terms = losses.autoencoder_terms(output, batch.sharp, job.perceptual, features)
-        loss = losses.weighted_sum(terms, losses.AUTOENCODER_WEIGHTS)
+        features = trainer.target_features(dataset, batch)
+        terms = losses.autoencoder_terms(output, batch.sharp, trainer.perceptual, features)
+        loss = losses.weighted_sum(terms, trainer.loss_weights)
         optimizer.zero_grad()
-        job.accelerator.backward(loss)
+        trainer.accelerator.backward(loss)
         log.gradients("grad_norm", net, optimizer)
         optimizer.step()
         log.step({"loss": loss, **terms})
     return log.means()
 
 
-def gan_epoch(job: Job, dataset: str, epoch: int, log: EpochLog) -> dict[str, float]:
+def gan_epoch(trainer: Trainer, dataset: str, epoch: int, log: EpochLog) -> dict[str, float]:
     """One epoch of Eq. 5: per batch one step of the discriminator, then one of the generator."""
-    generator, discriminator = job.nets["generator"], job.nets["discriminator"]
-    g_optimizer, d_optimizer = job.optimizers["generator"], job.optimizers["discriminator"]
-    judge = job.accelerator.unwrap_model(discriminator)
-    for batch in job.epoch_batches(dataset, epoch):
+    generator, discriminator = trainer.nets["generator"], trainer.nets["discriminator"]
+    g_optimizer, d_optimizer = trainer.optimizers["generator"], trainer.optimizers["discriminator"]
+    judge = trainer.accelerator.unwrap_model(discriminator)
+    for batch in trainer.batches(dataset, epoch):
         fake = generator(batch.blurred)
 
         real_logits, fake_logits = discriminator(batch.sharp), discriminator(fake.detach())
         d_loss = losses.discriminator_loss(real_logits, fake_logits)
         d_optimizer.zero_grad()
-        job.accelerator.backward(d_loss)
+        trainer.accelerator.backward(d_loss)
         log.gradients("d_grad_norm", discriminator, d_optimizer)
         d_optimizer.step()
 
@@ -114,9 +117,9 @@ def gan_epoch(job: Job, dataset: str, epoch: int, log: EpochLog) -> dict[str, fl
         judge.requires_grad_(False)
         terms = losses.generator_terms(fake, batch.sharp, judge(fake))
         judge.requires_grad_(True)
-        loss = losses.weighted_sum(terms, losses.GENERATOR_WEIGHTS)
+        loss = losses.weighted_sum(terms, trainer.loss_weights)
         g_optimizer.zero_grad()
-        job.accelerator.backward(loss)
+        trainer.accelerator.backward(loss)
         log.gradients("g_grad_norm", generator, g_optimizer)
         g_optimizer.step()
 
@@ -125,22 +128,26 @@ def gan_epoch(job: Job, dataset: str, epoch: int, log: EpochLog) -> dict[str, fl
     return log.means()
 
 
-def restorer_epoch(job: Job, dataset: str, epoch: int, log: EpochLog) -> dict[str, float]:
-    """One epoch of the mean absolute error with a one-cycle rate; returns the epoch's means."""
-    net, optimizer = job.nets["restorer"], job.optimizers["restorer"]
-    steps = job.batches(dataset).steps
-    for step, batch in enumerate(job.epoch_batches(dataset, epoch)):
+def restorer_epoch(trainer: Trainer, dataset: str, epoch: int, log: EpochLog) -> dict[str, float]:
+    """One epoch of the mean absolute error with a one-cycle rate; returns the epoch's means.
+
+    Serves every network that is trained alone on pixels.
+    """
+    (net,), (optimizer,) = trainer.nets.values(), trainer.optimizers.values()
+    steps, profile = trainer.steps(dataset), trainer.profile
+    for step, batch in enumerate(trainer.batches(dataset, epoch)):
         # The rate follows from the step alone, so that a resumed run needs no more state.
-        rate = one_cycle(job.profile.restorer_rate, ((epoch - 1) * steps + step) / (job.run.epochs * steps))
+        rate = one_cycle(trainer.rate, ((epoch - 1) * steps + step) / (trainer.run.epochs * steps))
         for group in optimizer.param_groups:
             group["lr"] = rate
         blurred, sharp = batch.blurred, batch.sharp
-        if job.profile.restorer_crop and epoch <= CROPPED_SHARE * job.run.epochs:
-            rows, columns = random_square(job.profile, job.seed, epoch, step)
+        if profile.restorer_crop and epoch <= CROPPED_SHARE * trainer.run.epochs:
+            rows, columns = random_square(profile, trainer.seed, epoch, step)
             blurred, sharp = blurred[..., rows, columns], sharp[..., rows, columns]
-        loss = losses.restorer_loss(net(blurred), sharp)
+        terms = losses.restorer_terms(net(blurred), sharp)
+        loss = losses.weighted_sum(terms, trainer.loss_weights)
         optimizer.zero_grad()
-        job.accelerator.backward(loss)
+        trainer.accelerator.backward(loss)
         log.gradients("grad_norm", net, optimizer)
         optimizer.step()
         log.step({"loss": loss})
@@ -163,21 +170,3 @@ def one_cycle(highest: float, done: float, rise: float = 0.1) -> float:
     if done < rise:
         return highest * (1 + 24 * (1 - math.cos(math.pi * done / rise)) / 2) / 25
     return highest * (1 + math.cos(math.pi * (done - rise) / (1 - rise))) / 2
-
-
-def load_network(paths: RunPaths, run_name: str, epoch: int | str = "last", seed: int = 1) -> nn.Module:
-    """The trained network of `run_name`, in eval mode, fp32, on the CPU.
-
-    `epoch` is a milestone's number, "last", or "best" (by validation PSNR). Raises StudyError where it has
-    not been trained.
-    """
-    folder = checkpoints.folder_of(paths, run_name, seed)
-    config = checkpoints.read_config(folder)
-    net = next(iter(build_nets(config["network"], config["width"], config["norm"]).values()))
-    checkpoints.load_weights(checkpoints.weights_file(folder, epoch), net)
-    return net.to(memory_format=torch.channels_last).eval()
-
-
-def run_facts(paths: RunPaths, run_name: str, seed: int = 1) -> dict:
-    """Configuration and facts of a run as it really trained (its config.json)."""
-    return checkpoints.read_config(checkpoints.folder_of(paths, run_name, seed))

@@ -10,10 +10,12 @@ from torch import Tensor
 
 from facedeblur_utils.metrics.psnr_ssim import ssim
 
-AUTOENCODER_WEIGHTS = {"mse": 1.0, "perceptual": 0.001}  # Eq. 4
-GENERATOR_WEIGHTS = {"adversarial": 1.0, "content": 100.0, "ssim": 1.0}  # Eq. 5
-RESTORER_WEIGHTS = {"l1": 1.0}
-WEIGHTS = {"autoencoder": AUTOENCODER_WEIGHTS, "gan": GENERATOR_WEIGHTS, "restorer": RESTORER_WEIGHTS}
+# Of each loss's terms. Written out as numbers: a run's identity reads them without importing torch.
+WEIGHTS = {
+    "autoencoder": {"mse": 1.0, "perceptual": 0.001},  # Eq. 4
+    "gan": {"adversarial": 1.0, "content": 100.0, "ssim": 1.0},  # Eq. 5, of the generator
+    "restorer": {"l1": 1.0},
+}
 
 
 def weighted_sum(terms: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
@@ -59,6 +61,6 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     return (real + fake) / 2
 
 
-def restorer_loss(output: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute error: the restorer's loss."""
-    return F.l1_loss(output.float(), target)
+def restorer_terms(output: Tensor, target: Tensor) -> dict:
+    """`l1`, the mean absolute error: the restorer's loss."""
+    return {"l1": F.l1_loss(output.float(), target)}

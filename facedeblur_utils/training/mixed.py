@@ -8,10 +8,11 @@ import torch
 from facedeblur_utils.blur import operators
 from facedeblur_utils.blur.kernels import draw_motion, generator_for, linear_motion_kernel
 from facedeblur_utils.data import face_pairs
+from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.training.batches import Batch, Batches
-from facedeblur_utils.training.experiments import DATASETS, MIX
+from facedeblur_utils.training.experiments import MIX
 
 # What an image is made into, and how often. Two of the four datasets are blurred everywhere. A share stays
 # sharp on both sides, so that the network learns to leave sharp pictures alone.
@@ -21,20 +22,17 @@ KINDS = {"whole": 0.45, "head": 0.225, "face": 0.225, "sharp": 0.1}
 class MixedPairs:
     """The sharp training faces and their masks, seen as a dataset whose blur is drawn anew each epoch.
 
-    Has what the training engine asks of `datasets.FacePairs`: `name`, `split`, `image_ids`, `size`,
-    `fingerprint`, `len`.
+    Has what the training engine asks of `face_pairs.FacePairs`: `name`, `split`, `image_ids`, `size`, `len`.
     """
 
     name, split = MIX, "train"
 
     def __init__(self, paths: RunPaths, profile: Profile):
         self._faces = {
-            "head": face_pairs.open_pairs(paths, "SB1SD", "train"),
-            "face": face_pairs.open_pairs(paths, "SB2SM", "train"),
+            row.mask: face_pairs.open_pairs(paths, row.name, "train") for row in DATASETS.values() if row.mask
         }
         self._profile = profile
         self.image_ids, self.size = self._faces["head"].image_ids, self._faces["head"].size
-        self.fingerprint = "/".join(pairs.fingerprint for pairs in self._faces.values())
 
     def __len__(self) -> int:
         return len(self.image_ids)

@@ -1,38 +1,15 @@
 """Which number format to train in on this machine, and the `accelerate` engine set up for it."""
 
-import platform
-import re
-from pathlib import Path
-
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
 
 from facedeblur_utils.errors import UsageError
+from facedeblur_utils.machine import cpu_features
 
 BF16_FEATURES = ("amx_bf16", "avx512_bf16")
-SHOWN_FEATURES = ("avx2", "avx512f", *BF16_FEATURES)
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 ACCELERATE_NAMES = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
-
-
-def cpu_features() -> tuple[str, ...]:
-    """Those of `SHOWN_FEATURES` that this CPU has; empty where the system doesn't list them."""
-    try:
-        flags = set(re.findall(r"\w+", Path("/proc/cpuinfo").read_text(encoding="utf-8").lower()))
-    except OSError:
-        flags = set()
-    return tuple(name for name in SHOWN_FEATURES if name in flags)
-
-
-def cpu_name() -> str:
-    """The CPU's model name, or the architecture where the system doesn't tell."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        text = ""
-    found = re.search(r"model name\s*:\s*(.+)", text)
-    return found.group(1).strip() if found else platform.processor() or platform.machine()
 
 
 def choose(wanted: str, device: torch.device | None = None) -> tuple[str, str]:

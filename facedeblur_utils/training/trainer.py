@@ -10,82 +10,91 @@ import torch
 from torch import Tensor, nn
 
 from facedeblur_utils.errors import StudyError
-from facedeblur_utils.paths import RunPaths
+from facedeblur_utils.files import write_bytes
+from facedeblur_utils.models.networks import NETWORKS
+from facedeblur_utils.paths import RunFolder, RunPaths
 from facedeblur_utils.profiles import Profile
-from facedeblur_utils.training import checkpoints, losses, mixed, precision, vgg
+from facedeblur_utils.training import checkpoints, losses, mixed, precision, setup, vgg
 from facedeblur_utils.training.batches import Batch, Batches
 from facedeblur_utils.training.experiments import Run
+from facedeblur_utils.training.identity import datasets_of, identity_of, refuse_other
 from facedeblur_utils.training.mirror import Mirror
-from facedeblur_utils.training.run_config import disk_needed, facts_of, identity_of, seeded_nets
 from facedeblur_utils.training.validation import Validation
 
 
+class TrainingData:
+    """The training pairs of a run by dataset, as batches; one dataset at a time is in memory."""
+
+    def __init__(self, pairs: dict, batch_size: int, device: torch.device, perceptual=None):
+        self.pairs, self.batch_size, self.device = pairs, batch_size, device
+        self._perceptual = perceptual  # VGG19, whose features of the targets are kept where they fit
+        self._resident: dict[str, Batches] = {}
+        self._features: dict[str, Tensor | None] = {}
+
+    def batches(self, dataset: str) -> Batches:
+        if dataset not in self._resident:
+            self._resident = {dataset: mixed.batches_of(self.pairs[dataset], self.batch_size, self.device)}
+        return self._resident[dataset]
+
+    def target_features(self, dataset: str, batch: Batch) -> Tensor | None:
+        """VGG19's features of the batch's sharp images where they are kept, else None."""
+        if dataset not in self._features:
+            kept = (
+                vgg.features_of_targets(self._perceptual, self.batches(dataset)) if self._perceptual else None
+            )
+            self._features = {dataset: kept}
+        table = self._features[dataset]
+        return None if table is None else table[batch.flips.long(), batch.indices].permute(0, 3, 1, 2)
+
+
 @dataclass
-class Job:
+class Trainer:
     """What the training loops work on. `epoch` counts the finished epochs, `history` has a row for each."""
 
     run: Run
     profile: Profile
-    folder: Path
     seed: int  # of initial weights, shuffles and flips
+    identity: dict
     accelerator: object
-    precision: str
     nets: dict[str, nn.Module]
     optimizers: dict[str, torch.optim.Optimizer]
-    identity: dict
-    pairs: dict  # training pairs by dataset
-    validation: Validation
-    mirror: Mirror
+    data: TrainingData
     perceptual: vgg.Features | None = None
     epoch: int = 0
     history: list[dict] = field(default_factory=list)
-    resident: dict[str, Batches] = field(default_factory=dict)
-    features: dict[str, Tensor | None] = field(default_factory=dict)
 
     @property
     def restorer(self) -> nn.Module:
         """The network that deblurs, without wrappers."""
         return self.accelerator.unwrap_model(next(iter(self.nets.values())))
 
-    def dataset_at(self, epoch: int) -> str:
-        """Dataset that `epoch` (from 1) trains on."""
-        for name, epochs in self.run.schedule:
-            if epoch <= epochs:
-                return name
-            epoch -= epochs
-        raise ValueError(f"run {self.run.name} has no epoch {epoch}")
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """Weights of the loss's terms by name."""
+        return losses.WEIGHTS[NETWORKS[self.run.network].loss]
 
-    def batches(self, dataset: str) -> Batches:
-        """The dataset's batches; the one before it is let go, so that one at a time is in memory."""
-        if dataset not in self.resident:
-            self.resident = {
-                dataset: mixed.batches_of(
-                    self.pairs[dataset], self.profile.batch_size, self.accelerator.device
-                )
-            }
-        return self.resident[dataset]
+    @property
+    def rate(self) -> float:
+        """The learning rate, or the highest of a schedule."""
+        return NETWORKS[self.run.network].rate_in(self.profile)
 
-    def epoch_batches(self, dataset: str, epoch: int) -> Iterator[Batch]:
+    def steps(self, dataset: str) -> int:
+        """Batches in an epoch."""
+        return self.data.batches(dataset).steps
+
+    def batches(self, dataset: str, epoch: int) -> Iterator[Batch]:
         """This process's share of the batches of `epoch`."""
-        return self.batches(dataset).epoch(
-            self.seed, epoch, self.accelerator.process_index, self.accelerator.num_processes
-        )
+        engine = self.accelerator
+        return self.data.batches(dataset).epoch(self.seed, epoch, engine.process_index, engine.num_processes)
 
     def target_features(self, dataset: str, batch: Batch) -> Tensor | None:
-        """VGG19's features of the batch's sharp images where they are kept, else None."""
-        if dataset not in self.features:
-            few = self.run.epochs <= 2  # no more often than once as it is and once mirrored
-            kept = self.perceptual and not few
-            self.features = {
-                dataset: vgg.features_of_targets(self.perceptual, self.batches(dataset)) if kept else None
-            }
-        table = self.features[dataset]
-        return None if table is None else table[batch.flips.long(), batch.indices].permute(0, 3, 1, 2)
+        """Kept features of the batch's sharp images; a short run computes them as it goes."""
+        few = self.run.epochs <= 2  # no more often than once as it is and once mirrored
+        return None if few else self.data.target_features(dataset, batch)
 
     def state(self) -> dict:
         """Everything that the next epoch depends on, as tensors and plain values."""
-        unwrap = self.accelerator.unwrap_model
-        scaler = self.accelerator.scaler
+        unwrap, scaler = self.accelerator.unwrap_model, self.accelerator.scaler
         return {
             "identity": json.dumps(self.identity),
             "epoch": self.epoch,
@@ -107,133 +116,164 @@ class Job:
         torch.set_rng_state(state["rng"])
         self.epoch, self.history = state["epoch"], list(state["history"])
 
-    def save(self, row: dict) -> None:
-        """Take `row` into the history and put the epoch's checkpoint on disk."""
-        own = [r["val_psnr"] for r in self.history if r["epoch"] > first_epoch(self.run)]
-        best = not own or row["val_psnr"] > max(own)
-        self.epoch = row["epoch"]
-        self.history.append(row)
-        if not self.accelerator.is_main_process:
-            return
-        # Weights first: dying in between repeats the epoch and writes the same weights again.
-        names = ["last"] + ["best"] * best + [self.epoch] * (self.epoch in self.run.milestones)
-        for name in names:
-            checkpoints.save_weights(checkpoints.weights_file(self.folder, name), self.restorer)
-        strip = self.validation.strip(self.restorer)
-        checkpoints.save_strip(checkpoints.strip_file(self.folder, self.epoch), strip)
-        passed_on = self.epoch in self.run.milestones and self.epoch < self.run.epochs
-        checkpoints.save_state(self.folder, self.state(), milestone=passed_on)
-        self.write_history()
-        self.mirror.update()
-        if self.profile.tensorboard:
-            _to_tensorboard(self.folder, row)
-
-    def write_history(self) -> None:
-        text = self.frame().to_csv(index=False, float_format="%.6g", lineterminator="\n")
-        checkpoints.write_bytes(self.folder / checkpoints.HISTORY, text.encode())
-
     def frame(self) -> pd.DataFrame:
         return pd.DataFrame(self.history)
 
 
-def first_epoch(run: Run) -> int:
-    """The last epoch that `run` takes over from the run that it starts from; 0 for most."""
-    return run.schedule[0][1] if run.starts_from else 0
+class Keeper:
+    """Puts a trainer's epochs on disk: weights, pictures, state, history, and copies of them."""
+
+    def __init__(self, folder: RunFolder, validation: Validation, mirror: Mirror):
+        self.folder, self.validation, self.mirror = folder, validation, mirror
+
+    def begin(self, trainer: Trainer, facts: dict) -> None:
+        """Write the configuration and the validation faces before the first epoch."""
+        facts = facts | {"validation_input": self.validation.of_input()}
+        checkpoints.write_config(self.folder, {**trainer.identity, **facts})
+        for name in ("blurred", "sharp"):
+            checkpoints.save_strip(self.folder.strip(name), self.validation.strip(sharp=name == "sharp"))
+
+    def save(self, trainer: Trainer, row: dict) -> None:
+        """Take `row` into the trainer's history and put the epoch's checkpoint on disk."""
+        own = [r["val_psnr"] for r in trainer.history if r["epoch"] > trainer.run.first_epoch]
+        best = not own or row["val_psnr"] > max(own)
+        trainer.epoch = row["epoch"]
+        trainer.history.append(row)
+        if not trainer.accelerator.is_main_process:
+            return
+        milestone = trainer.epoch in trainer.run.milestones
+        # Weights first: dying in between repeats the epoch and writes the same weights again.
+        for name in ["last"] + ["best"] * best + [trainer.epoch] * milestone:
+            checkpoints.save_weights(self.folder.weights(name), trainer.restorer)
+        checkpoints.save_strip(self.folder.strip(trainer.epoch), self.validation.strip(trainer.restorer))
+        passed_on = milestone and trainer.epoch < trainer.run.epochs
+        checkpoints.save_state(self.folder, trainer.state(), milestone=passed_on)
+        text = trainer.frame().to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        write_bytes(self.folder.history, text.encode(), durable=True)
+        self.mirror.update()
+        if trainer.profile.tensorboard:
+            _to_tensorboard(self.folder.path, row)
 
 
-def open_job(run: Run, profile: Profile, paths: RunPaths, seed: int = 1) -> Job | list[dict]:
-    """Set up `run`, resumed from its checkpoint where it has one; a finished run gives its history alone.
+@dataclass
+class Start:
+    """Where a run begins: its data, its identity, and the state on disk where there is one."""
 
-    Raises StudyError where the data is missing, the checkpoint is of another configuration or dataset, the
-    run that it starts from has not been trained, or the disk can't hold the checkpoints.
+    run: Run
+    profile: Profile
+    folder: RunFolder
+    mirror: Mirror
+    pairs: dict
+    seed: int
+    identity: dict
+    state: dict | None
+
+    @property
+    def finished(self) -> bool:
+        return self.state is not None and self.state["epoch"] == self.run.epochs
+
+
+def find_start(run: Run, profile: Profile, paths: RunPaths, seed: int = 1) -> Start:
+    """Look what there is of training seed `seed` of `run`.
+
+    Raises StudyError where the data is missing, or the checkpoint is of another configuration, code or
+    dataset.
     """
-    folder = checkpoints.folder_of(paths, run.name, seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    mirror = Mirror(folder, _mirror_folder(profile, folder))
-    if brought := mirror.bring_back():
-        print(f"{run.name}: {brought} files brought back from {mirror.target}", flush=True)
-    names = list(dict(run.schedule))
-    pairs = {name: mixed.training_pairs(paths, name, profile) for name in names}
+    folder = paths.training(run.name, seed)
+    mirror = _mirror_of(folder, profile)
+    pairs = {name: mixed.training_pairs(paths, name, profile) for name in run.datasets}
     number = profile.seed + seed - 1
-    identity = identity_of(run, profile, number, pairs)
+    identity = identity_of(run, profile, number, datasets_of(run, paths))
     state = checkpoints.load_state(folder)
     if state:
-        checkpoints.refuse_other(folder, identity, json.loads(state["identity"]))
-        if state["epoch"] == run.epochs:
-            return state["history"]
+        refuse_other(folder, identity, json.loads(state["identity"]))
+    return Start(run, profile, folder, mirror, pairs, number, identity, state)
 
+
+def open_trainer(start: Start, paths: RunPaths) -> tuple[Trainer, Keeper]:
+    """Set up the run that begins at `start`, and what keeps its epochs.
+
+    Raises StudyError where the run that it starts from has not been trained, or the disk can't hold the
+    checkpoints.
+    """
+    run, profile, folder = start.run, start.profile, start.folder
     kind, why = precision.choose(profile.precision)
     accelerator = precision.engine(kind)
-    perceptual = _perceptual(run, profile, folder, accelerator, kind)
-    check = mixed.validation_pairs(paths, names)
-    nets, optimizers = seeded_nets(run, profile, number)
-    _share_batch_norm(run.name, nets, accelerator)
-    facts = facts_of(run, profile, nets, optimizers) | {
+    perceptual = setup.perceptual_of(run, profile, folder, accelerator, kind)
+    validation = Validation(mixed.validation_pairs(paths, run.datasets), accelerator.device)
+    nets, optimizers = setup.seeded_nets(run, profile, start.seed)
+    setup.share_batch_norm(run.name, nets, accelerator)
+    facts = setup.facts_of(run, profile, nets, optimizers) | setup.loss_facts(run, perceptual)
+    facts |= {
         "precision": kind,
         "compiled": profile.compile,
         "precision_reason": why,
         "device": str(accelerator.device),
         "processes": accelerator.num_processes,
-        **_loss_facts(run, perceptual),
     }
-    job = Job(
+    trainer = Trainer(
         run=run,
         profile=profile,
-        folder=folder,
-        seed=number,
+        seed=start.seed,
+        identity=start.identity,
         accelerator=accelerator,
-        precision=kind,
         nets={name: accelerator.prepare(net) for name, net in nets.items()},
         optimizers={name: accelerator.prepare(optimizer) for name, optimizer in optimizers.items()},
-        identity=identity,
-        pairs=pairs,
-        validation=Validation(check, accelerator.device),
-        mirror=mirror,
+        data=TrainingData(start.pairs, profile.batch_size, accelerator.device, perceptual),
         perceptual=perceptual,
     )
     if profile.compile:
-        for net in job.nets.values():
+        for net in trainer.nets.values():
             net.compile()
-    if state:
-        job.restore(state)
+    if start.state:
+        trainer.restore(start.state)
     else:
-        needed = disk_needed(run, profile)
+        needed = setup.disk_needed(run, profile)
         accelerator.print(f"{run.name}: checkpoints will take up to {needed / 1e6:.0f} MB")
         checkpoints.refuse_full_disk(folder, needed)
         if run.starts_from:
-            _take_over(job, paths, seed)
+            _take_over(trainer, paths.training(run.starts_from, start.seed - profile.seed + 1))
+    keeper = Keeper(folder, validation, start.mirror)
     if accelerator.is_main_process:
-        facts["validation_input"] = job.validation.of_input()
-        checkpoints.write_config(folder, {**identity, **facts})
-        for name in ("blurred", "sharp"):
-            strip = job.validation.strip(sharp=name == "sharp")
-            checkpoints.save_strip(checkpoints.strip_file(folder, name), strip)
-    return job
+        keeper.begin(trainer, facts)
+    return trainer, keeper
 
 
-def _share_batch_norm(run_name: str, nets: dict[str, nn.Module], accelerator) -> None:
-    """With several processes, let batch norm see the whole batch on GPUs; say where it can't (CPUs)."""
-    several = accelerator.num_processes > 1
-    if not several or not any(isinstance(m, nn.BatchNorm2d) for net in nets.values() for m in net.modules()):
-        return
-    if accelerator.device.type == "cuda":
-        for net in nets.values():
-            nn.SyncBatchNorm.convert_sync_batchnorm(net)  # in place, with the same weights
-    else:
-        accelerator.print(
-            f"{run_name}: several CPU processes, so batch norm sees each process's share of a batch alone; "
-            "the result differs a little from that of one process"
+def _mirror_of(folder: RunFolder, profile: Profile) -> Mirror:
+    """The run's folder, made, with its copy at `<mirror>/<profile>/<run>`; fills it from there if empty."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    target = None
+    if profile.mirror:
+        root = Path(profile.mirror).expanduser()
+        if not root.is_dir():
+            raise StudyError(
+                f"mirror folder {root} does not exist; mount or make it, or clear the key mirror"
+            )
+        target = root / profile.name / folder.name
+    mirror = Mirror(folder.path, target)
+    if brought := mirror.bring_back():
+        print(f"{folder.name}: {brought} files brought back from {mirror.target}", flush=True)
+    return mirror
+
+
+def _take_over(trainer: Trainer, parent: RunFolder) -> None:
+    """Start from the other run's state at the end of the first part, its optimisers too."""
+    run, epoch = trainer.run, trainer.run.first_epoch
+    path = parent.milestone_state(epoch)
+    if not path.exists():
+        raise StudyError(
+            f"run {run.name} starts from {run.starts_from} at epoch {epoch}, and {path} is missing; "
+            f"train {run.starts_from} first (notebook 04)"
         )
-
-
-def _mirror_folder(profile: Profile, folder: Path) -> Path | None:
-    """Where the profile's `mirror` keeps this run, as `<mirror>/<profile>/<run>`."""
-    if not profile.mirror:
-        return None
-    root = Path(profile.mirror).expanduser()
-    if not root.is_dir():
-        raise StudyError(f"mirror folder {root} does not exist; mount or make it, or clear the key mirror")
-    return root / profile.name / folder.name
+    state = checkpoints.read_state(path)
+    inherited, first = json.loads(state["identity"]), run.schedule[0][0]
+    own = ("run", "schedule", "milestones", "starts_from")  # may differ, and other parts' datasets
+    wanted = {key: value for key, value in trainer.identity.items() if key not in own}
+    found = {key: value for key, value in inherited.items() if key not in own}
+    for identity in (wanted, found):
+        identity["datasets"] = {first: identity["datasets"].get(first)}
+    refuse_other(parent, wanted, found)
+    trainer.restore(state)
 
 
 def _to_tensorboard(folder: Path, row: dict) -> None:
@@ -248,66 +288,3 @@ def _to_tensorboard(folder: Path, row: dict) -> None:
         for name, value in row.items():
             if isinstance(value, float):
                 writer.add_scalar(name, value, row["epoch"])
-
-
-def _take_over(job: Job, paths: RunPaths, seed: int) -> None:
-    """Start from the other run's state at the end of the first part, its optimisers too."""
-    parent = checkpoints.folder_of(paths, job.run.starts_from, seed)
-    epoch = first_epoch(job.run)
-    path = checkpoints.state_file(parent, epoch)
-    if not path.exists():
-        raise StudyError(
-            f"run {job.run.name} starts from {job.run.starts_from} at epoch {epoch}, and {path} is missing; "
-            f"train {job.run.starts_from} first (notebook 04)"
-        )
-    state = checkpoints.read_state(path)
-    inherited = json.loads(state["identity"])
-    part = ("run", "schedule", "milestones", "starts_from", "datasets")
-    same = {key: value for key, value in job.identity.items() if key not in part}
-    checkpoints.refuse_other(parent, same, {k: v for k, v in inherited.items() if k not in part})
-    first = job.run.schedule[0][0]
-    checkpoints.refuse_other(
-        parent, {first: job.identity["datasets"][first]}, {first: inherited["datasets"].get(first)}
-    )
-    job.restore(state)
-
-
-def _loss_facts(run: Run, perceptual: vgg.Features | None) -> dict:
-    """What the run's loss consists of: weights by term, and which VGG19 its perceptual term has."""
-    weights = losses.WEIGHTS[run.network]
-    if run.network != "autoencoder":
-        return {"loss_weights": weights, "vgg": None}
-    if perceptual is None:
-        weights = {name: weight for name, weight in weights.items() if name != "perceptual"}
-    return {"loss_weights": weights, "vgg": perceptual.kind if perceptual else vgg.LEFT_OUT}
-
-
-def _perceptual(run: Run, profile: Profile, folder: Path, accelerator, kind: str) -> vgg.Features | None:
-    """VGG19 for Eq. 4, as in the other autoencoders of this profile; None where the loss has no such term."""
-    if run.network != "autoencoder":
-        return None
-    used = {
-        json.loads(path.read_text(encoding="utf-8")).get("vgg")
-        for path in folder.parent.glob(f"A*/{checkpoints.CONFIG}")
-    }
-    others = next((weights for weights in (vgg.LEFT_OUT, vgg.RANDOM) if weights in used), None)
-    if others:
-        weights = others
-        line = (
-            f"VGG19 WITHOUT ImageNet weights, as in the other autoencoders here ({others}); delete "
-            f"{folder.parent} to train all of them anew"
-        )
-    else:
-        weights, line = vgg.available_kind()
-        if vgg.IMAGENET in used and weights != vgg.IMAGENET:
-            raise StudyError(f"the other autoencoders here have ImageNet weights in their loss; now: {line}")
-        if weights == vgg.RANDOM and profile.autoencoder_vgg == "imagenet":
-            weights = vgg.LEFT_OUT
-            line += ". The profile wants no random one (autoencoder_vgg: imagenet): mse is the whole loss"
-        elif weights == vgg.RANDOM:
-            line += f". A random VGG19 (seed {vgg.RANDOM_SEED}) stands in for it"
-    accelerator.print(line)
-    if weights == vgg.LEFT_OUT:
-        return None
-    dtype = precision.DTYPES[kind]
-    return vgg.Features(weights, dtype).to(accelerator.device)

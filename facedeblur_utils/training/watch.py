@@ -1,7 +1,9 @@
-"""Adds up what one epoch's steps report: loss terms, gradient norms, throughput; stops at NaN."""
+"""Watches a training run: adds up what its steps report, and tells in one line what goes wrong."""
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psutil
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.progress import Progress
 
+SURE, SURE_EPOCHS = 0.9, 3  # a discriminator this sure for so many epochs leaves nothing to learn from
 LOOK_EVERY = 16  # steps between looks at the sums: each look makes a GPU wait
 
 
@@ -91,3 +94,78 @@ def memory_mb() -> float:
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 1e6
     return psutil.Process().memory_info().rss / 1e6
+
+
+class Interrupted(StudyError):
+    """Ctrl-C or the notebook's stop button; the exit code is the shell's for it."""
+
+    exit_code = 130
+
+
+@contextmanager
+def one_line(trainer) -> Iterator[None]:
+    """Turn an interruption or a lack of memory inside the block into a StudyError that says what to do."""
+    lacking = False
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"{trainer.run.name}: interrupted in epoch {trainer.epoch + 1} of {trainer.run.epochs}; "
+            f"start again to go on after epoch {trainer.epoch}"
+        ) from None
+    except (RuntimeError, MemoryError) as error:
+        lacking = _is_memory(error)
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            reason = " ".join(str(error).split())[:160]
+            raise StudyError(
+                f"{trainer.run.name}: torch.compile failed ({reason}); set compile to false"
+            ) from None
+        if not lacking:
+            raise
+    if lacking:  # outside the handler, so that the failed step's tensors are gone
+        size = trainer.profile.batch_size
+        fits = largest_batch(trainer, size)
+        advice = f"a batch of {fits} fits: set batch_size to it" if fits else "not even one image fits"
+        raise StudyError(f"{trainer.run.name}: out of memory with batches of {size} images; {advice}")
+
+
+def largest_batch(trainer, size: int) -> int:
+    """The first of half, a quarter, ... of `size` images that a step has memory for; 0 where none."""
+    while size > 1:
+        size //= 2
+        try:
+            _step_on_nothing(trainer, size)
+            return size
+        except (RuntimeError, MemoryError) as error:
+            if not _is_memory(error):
+                raise
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    return 0
+
+
+def discriminator_wins(history: list[dict]) -> bool:
+    """True where it told sharp from deblurred almost always in each of the last epochs of `history`."""
+    rows = history[-SURE_EPOCHS:]
+    return len(rows) == SURE_EPOCHS and all(
+        row.get("d_real", 0) > SURE and row.get("d_fake", 1) < 1 - SURE for row in rows
+    )
+
+
+def _step_on_nothing(trainer, size: int) -> None:
+    """Forward and backward through all of the run's networks, on black images."""
+    side = trainer.profile.image_size
+    output = trainer.restorer(torch.zeros(size, 3, side, side, device=trainer.accelerator.device))
+    loss = output.mean()
+    if trainer.perceptual:
+        loss = loss + trainer.perceptual(output).float().mean()
+    for name, net in trainer.nets.items():
+        if name == "discriminator":
+            loss = loss + trainer.accelerator.unwrap_model(net)(output).mean()
+    loss.backward()
+
+
+def _is_memory(error: Exception) -> bool:
+    text = str(error)
+    cpu = "allocate memory" in text or "not enough memory" in text
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or cpu

@@ -1,10 +1,9 @@
-"""Trains one run with several processes, one per GPU or CPU share: `python -m …training.workers`.
+"""Starts several processes that train one run together, one per GPU or CPU share.
 
-`training.train` uses it where the profile's `processes` is above 1, in notebooks and in run_all.py alike:
+`loops.train` uses it where the profile's `processes` is above 1, in notebooks and in run_all.py alike:
 new processes, so that it doesn't matter what the notebook has already done with CUDA.
 """
 
-import argparse
 import os
 import subprocess
 import sys
@@ -15,12 +14,12 @@ import psutil
 import yaml
 
 from facedeblur_utils.errors import StudyError, UsageError
+from facedeblur_utils.machine import available_cpus
 from facedeblur_utils.paths import RunPaths
-from facedeblur_utils.profiles import Profile, load_profile
-from facedeblur_utils.running.processes import available_cpus
-from facedeblur_utils.training.experiments import named_run
+from facedeblur_utils.profiles import Profile
 
 ERROR_MARK = "facedeblur error: "
+WORKER = "facedeblur_utils.training"  # run as a module: its __main__
 
 
 def is_worker() -> bool:
@@ -28,7 +27,7 @@ def is_worker() -> bool:
     return "WORLD_SIZE" in os.environ
 
 
-def launch(run_name: str, profile: Profile, paths: RunPaths, worker: str = __name__) -> None:
+def launch(run_name: str, profile: Profile, paths: RunPaths, worker: str = WORKER) -> None:
     """Train `run_name` with `profile.processes` processes and show what the first one prints.
 
     `worker` is the module that each process runs. Raises StudyError with the workers' own line where they
@@ -66,26 +65,3 @@ def launch(run_name: str, profile: Profile, paths: RunPaths, worker: str = __nam
                 raise
         if process.returncode:
             raise StudyError(said or f"training {run_name} in processes failed: {' | '.join(tail[-3:])}")
-
-
-def main() -> int:
-    """One worker."""
-    from facedeblur_utils.training import loops
-
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run")
-    parser.add_argument("--profile", default="sample")
-    parser.add_argument("--base", default="")
-    chosen = parser.parse_args()
-    try:
-        profile = load_profile(chosen.profile)
-        paths = RunPaths(profile.name, Path(chosen.base).resolve())
-        loops.train(named_run(profile, chosen.run), profile, paths)
-    except StudyError as error:
-        print(f"{ERROR_MARK}{error}", flush=True)
-        return error.exit_code
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,114 @@
+"""The kinds of networks that the study trains, one row each: a new kind is a class and a row.
+
+Nothing here imports torch before a network is built.
+"""
+
+import inspect
+import pkgutil
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from facedeblur_utils.errors import UsageError
+from facedeblur_utils.profiles import Profile
+
+if TYPE_CHECKING:
+    from torch import nn
+
+MODELS = "facedeblur_utils.models"
+
+
+@dataclass(frozen=True)
+class Network:
+    """What `training` needs to know of a kind of network.
+
+    The profile's keys `<name>_width` and `<name>_rate`, where it has them, win over `width` and `rate` here.
+    """
+
+    name: str
+    letter: str  # its runs are named by it and their dataset: ASFB1
+    nets: dict[str, str]  # trained together, role -> "module:class"; the one that deblurs first
+    loop: str  # function of `training.loops` that trains it for one epoch
+    loss: str  # key of `training.losses.WEIGHTS`
+    notebook: str  # that trains it
+    optimizer: str = "Adam"
+    settings: dict = field(default_factory=dict)  # of the optimiser, beside the learning rate
+    options: dict[str, str] = field(default_factory=dict)  # argument of a class -> key of the profile
+    keys: tuple[str, ...] = ()  # further keys of the profile that its training depends on
+    width: int = 16
+    rate: float = 0.001
+
+    def width_in(self, profile: Profile) -> int:
+        """Filters of the first layer."""
+        return getattr(profile, f"{self.name}_width", self.width)
+
+    def rate_in(self, profile: Profile) -> float:
+        """Learning rate; of a schedule, the highest."""
+        return getattr(profile, f"{self.name}_rate", self.rate)
+
+    def options_in(self, profile: Profile) -> dict:
+        return {argument: getattr(profile, key) for argument, key in self.options.items()}
+
+    @property
+    def profile_keys(self) -> tuple[str, ...]:
+        """Keys of the profile that change its weights."""
+        own = [f"{self.name}_width", f"{self.name}_rate"]
+        own = [key for key in own if key in Profile.__dataclass_fields__]
+        return (*own, *self.options.values(), *self.keys)
+
+
+NETWORKS = {
+    row.name: row
+    for row in (
+        Network(
+            "autoencoder",
+            letter="A",
+            nets={"autoencoder": f"{MODELS}.thesis:Autoencoder"},
+            loop="autoencoder_epoch",
+            loss="autoencoder",  # Eq. 4
+            notebook="03_train_ae",
+            settings={"betas": (0.9, 0.999)},  # Table 4.1
+            keys=("autoencoder_vgg",),
+        ),
+        Network(
+            "gan",
+            letter="G",
+            nets={
+                "generator": f"{MODELS}.thesis:Generator",
+                "discriminator": f"{MODELS}.thesis:Discriminator",
+            },
+            loop="gan_epoch",
+            loss="gan",  # Eq. 5
+            notebook="04_train_gan",
+            settings={"betas": (0.5, 0.999)},  # Table 4.2
+            options={"norm": "gan_norm"},
+        ),
+        Network(
+            "restorer",
+            letter="N",
+            nets={"restorer": f"{MODELS}.nafnet:Restorer"},
+            loop="restorer_epoch",
+            loss="restorer",
+            notebook="07_modern_restorer",
+            optimizer="AdamW",
+            settings={"betas": (0.9, 0.9), "weight_decay": 0},  # as the NAFNet paper has it
+            keys=("restorer_crop",),
+        ),
+    )
+}
+
+
+def network(name: str) -> Network:
+    """The row called `name`; raises UsageError for a name that no row has."""
+    if name not in NETWORKS:
+        raise UsageError(f"unknown network '{name}'; known: {', '.join(NETWORKS)}")
+    return NETWORKS[name]
+
+
+def build(name: str, width: int, **options) -> "dict[str, nn.Module]":
+    """The nets of the network called `name`, the one that deblurs first; each takes the options it knows."""
+    nets = {}
+    for role, path in network(name).nets.items():
+        make = pkgutil.resolve_name(path)
+        known = inspect.signature(make).parameters
+        nets[role] = make(width, **{key: value for key, value in options.items() if key in known})
+    return nets

@@ -1,0 +1,34 @@
+"""Trains one run: `python -m facedeblur_utils.training RUN`, one of several processes where so launched."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from facedeblur_utils.errors import StudyError
+from facedeblur_utils.paths import RunPaths
+from facedeblur_utils.profiles import load_profile
+from facedeblur_utils.training.experiments import named_run
+from facedeblur_utils.training.loops import train
+from facedeblur_utils.training.workers import ERROR_MARK
+
+
+def main() -> int:
+    """One worker."""
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run")
+    parser.add_argument("--profile", default="sample")
+    parser.add_argument("--base", default="")
+    chosen = parser.parse_args()
+    try:
+        profile = load_profile(chosen.profile)
+        paths = RunPaths(profile.name, Path(chosen.base).resolve())
+        train(named_run(profile, chosen.run), profile, paths)
+    except StudyError as error:
+        print(f"{ERROR_MARK}{error}", flush=True)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""What must be the same for a training run to be gone on from, or taken for trained; imports no torch."""
+
+import json
+
+from facedeblur_utils import fingerprints
+from facedeblur_utils.data.datasets import DATASETS
+from facedeblur_utils.errors import StudyError
+from facedeblur_utils.models.networks import NETWORKS
+from facedeblur_utils.paths import RunFolder, RunPaths
+from facedeblur_utils.profiles import Profile
+from facedeblur_utils.training.experiments import MIX, Run
+
+HERE = "facedeblur_utils.training"
+# They print, write, check or open; data comes in by the datasets' own fingerprints.
+WITHOUT = {
+    f"facedeblur_utils.{name}" for name in ("errors", "files", "machine", "paths", "profiles", "progress")
+}
+WITHOUT |= {f"{HERE}.{name}" for name in ("checkpoints", "mirror", "trainer", "watch")}
+WITHOUT |= {f"facedeblur_utils.data.{name}" for name in ("face_pairs", "datasets")}
+# Digest of the code with which runs were trained before their identity held it.
+CODE_BEFORE: dict[str, str] = {}
+
+
+def code_of(run: Run) -> dict[str, str]:
+    """Digests of all that makes the run's weights: loop, loss, networks, first weights, order of images."""
+    row = NETWORKS[run.network]
+    roots = [
+        f"{HERE}.loops:{row.loop}",
+        f"{HERE}.batches:Batches",
+        f"{HERE}.setup:seeded_nets",
+        *row.nets.values(),
+    ]
+    if "perceptual" in weights_of(run):
+        roots.append(f"{HERE}.vgg:Features")
+    if MIX in run.datasets:
+        roots += [f"{HERE}.mixed:MixedPairs", f"{HERE}.mixed:MixedBatches"]
+    return fingerprints.definitions(roots, WITHOUT)
+
+
+def weights_of(run: Run) -> dict[str, float]:
+    """Weights of the loss's terms, as they stand in the code of `losses`."""
+    return fingerprints.literal(f"{HERE}.losses:WEIGHTS")[NETWORKS[run.network].loss]
+
+
+def identity_of(run: Run, profile: Profile, seed: int, datasets: dict[str, str]) -> dict:
+    """The run's identity; `seed` is that of first weights and order, `datasets` are fingerprints by name."""
+    row = NETWORKS[run.network]
+    return {
+        "run": run.name,
+        "network": run.network,
+        "schedule": [list(part) for part in run.schedule],
+        "milestones": list(run.milestones),
+        "starts_from": run.starts_from,
+        "image_size": profile.image_size,
+        "batch_size": profile.batch_size,
+        "width": row.width_in(profile),
+        "norm": row.options_in(profile).get("norm", "none"),
+        "learning_rate": row.rate_in(profile),
+        **({"crop": profile.restorer_crop} if "restorer_crop" in row.keys else {}),
+        **({"vgg_wanted": profile.autoencoder_vgg} if "autoencoder_vgg" in row.keys else {}),
+        "precision_wanted": profile.precision,
+        "seed": seed,
+        "datasets": datasets,
+        "loss": weights_of(run),
+        "code": code_of(run),
+    }
+
+
+def datasets_of(run: Run, paths: RunPaths) -> dict[str, str]:
+    """Fingerprints of the training data by dataset; the mixture's are those of the faces and masks in it."""
+    from facedeblur_utils.data import face_pairs  # imports OpenCV and pandas
+
+    masked = [row.name for row in DATASETS.values() if row.mask]
+    parts = {name: masked if name == MIX else [name] for name in run.datasets}
+    return {
+        name: "/".join(face_pairs.open_pairs(paths, part, "train").fingerprint for part in group)
+        for name, group in parts.items()
+    }
+
+
+def adopted(found: dict, wanted: dict) -> dict:
+    """`found`, completed where it was written before code and loss were part of an identity."""
+    if "code" in found:
+        return found
+    key = wanted["network"] + (MIX if MIX in wanted["datasets"] else "")
+    same = fingerprints.digest([wanted["loss"], wanted["code"]]) == CODE_BEFORE.get(key)
+    return found | ({"loss": wanted["loss"], "code": wanted["code"]} if same else {"loss": {}, "code": {}})
+
+
+def changes(found: dict, wanted: dict) -> list[str]:
+    """What differs between the identity on disk and the one asked for, in words."""
+    return fingerprints.differences(adopted(found, wanted), wanted)
+
+
+def changes_on_disk(folder: RunFolder, wanted: dict) -> list[str]:
+    """The same for the run in `folder`; empty where none was started."""
+    try:
+        config = json.loads(folder.config.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    found = {key: config[key] for key in wanted if key in config}
+    return changes(found, wanted)
+
+
+def refuse_other(folder: RunFolder, wanted: dict, found: dict) -> None:
+    """Raise StudyError naming what differs first between the identity asked for and the one on disk."""
+    if said := changes(found, wanted):
+        more = f" (and {len(said) - 1} more)" if len(said) > 1 else ""
+        raise StudyError(
+            f"the checkpoint in {folder.path} is of another configuration: {said[0]}{more}; delete that "
+            "folder or choose another output folder"
+        )
