@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from facedeblur_utils import downloads, paths
-from facedeblur_utils.data import head_segmenter, segmentation
+from facedeblur_utils.data import segmentation
+from facedeblur_utils.tools import train_head_segmenter
 
 GOAL = 0.93  # mean intersection over union
 SIZES = (256, 128, 64)
@@ -20,9 +21,9 @@ SIZES = (256, 128, 64)
 def main() -> int:
     facts = json.loads((paths.WEIGHTS / "head_segmenter.json").read_text(encoding="utf-8"))
     generator = torch.Generator().manual_seed(facts["seed"])
-    held_out, _ = head_segmenter.held_out_and_rest(999, 100, generator)
+    held_out, _ = train_head_segmenter.held_out_and_rest(999, 100, generator)
     files = sorted(downloads.fetch("sample_faces").glob("*.jpg"))
-    images, confidence = head_segmenter.teacher_faces([files[i] for i in held_out])
+    images, confidence = train_head_segmenter.teacher_faces([files[i] for i in held_out])
     teacher, found = confidence > 127, {}
     for size in SIZES:
         small = np.stack([cv2.resize(i, (size, size), interpolation=cv2.INTER_AREA) for i in images])

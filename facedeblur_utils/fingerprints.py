@@ -137,6 +137,11 @@ def module_code(name: str) -> Code:
 
 def closure(names: Iterable[str]) -> dict[str, Code]:
     """The package modules among `names` and all that they import in turn."""
+    return _closure(frozenset(names))
+
+
+@functools.cache
+def _closure(names: frozenset[str]) -> dict[str, Code]:
     found: dict[str, Code] = {}
     waiting = [NAME, *names]
     while waiting:
@@ -149,12 +154,18 @@ def closure(names: Iterable[str]) -> dict[str, Code]:
     return dict(sorted(found.items()))
 
 
+def forget() -> None:
+    """Read the package's files anew: they have changed since this process began."""
+    for known in (module_file, module_code, _closure):
+        known.cache_clear()
+
+
 def definitions(roots: Iterable[str], without: Iterable[str] = ()) -> dict[str, str]:
     """Digests of the functions, classes and constants `roots` ("module:name") and of all that they use.
 
-    By bare name, so that moving a definition to another module changes nothing. What lies in the modules
-    `without` is left out, as what only prints or writes. A name that a string or `getattr` hides isn't seen:
-    make it a root. Raises KeyError for a root that isn't defined.
+    By bare name, so that moving a definition to another module changes nothing. `without` names modules and
+    definitions ("module:name") to leave out, as what only prints or writes. A name that a string or
+    `getattr` hides isn't seen: make it a root. Raises KeyError for a root that isn't defined.
     """
     found: dict[str, set[str]] = {}
     seen, waiting = set(), [tuple(root.split(":")) for root in roots]
@@ -163,7 +174,7 @@ def definitions(roots: Iterable[str], without: Iterable[str] = ()) -> dict[str, 
             raise KeyError(f"{module} defines no {name}")
     while waiting:
         module, name = place = waiting.pop()
-        if place in seen or module in without:
+        if place in seen or module in without or f"{module}:{name}" in without:
             continue
         seen.add(place)
         statements = module_code(module).parts.get(name, [])

@@ -22,8 +22,9 @@ from facedeblur_utils.models import classical
 from facedeblur_utils.models.apply import restore
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import load_profile
-from facedeblur_utils.reporting import panels, result_tables
+from facedeblur_utils.reporting import panels, result_tables, thesis_results
 from facedeblur_utils.training import trained
+from facedeblur_utils.training.validation import Validation
 
 SIZE, COUNT = 32, 6
 
@@ -100,6 +101,17 @@ def test_restore_clamps_rounds_and_keeps_order():
     assert network.training  # evaluation leaves the network's mode as it was
 
 
+@pytest.mark.parametrize(("factor", "level"), [(0.977, 98), (0.972, 97)])
+def test_outputs_are_rounded_to_8_bits_not_cut(factor, level):
+    """100 x 0.977 is 97.7, in the evaluation and in the validation while training."""
+    image = np.full((1, 12, 12, 3), 100, np.uint8)
+    assert (restore(Darken(factor), image) == level).all()
+    pairs = MadeUpPairs("SFB1")
+    pairs.sharp, pairs.blurred = (np.full((COUNT, 16, 16, 3), value, np.uint8) for value in (level, 100))
+    found = Validation([pairs], torch.device("cpu"))(Darken(factor))
+    assert found["val_psnr"] == np.inf and found["val_ssim"] == pytest.approx(1)
+
+
 def test_every_combination_is_scored(study):
     scores = evaluate_all(*study)
     models = ["input", "Wiener", "RichardsonLucy", *result_tables.MODELS]
@@ -157,6 +169,21 @@ def made_up_scores():
         ],
         columns=COLUMNS,
     )
+
+
+def test_a_further_metric_is_a_further_column_of_table_5_4_by_its_name():
+    scores = made_up_scores()
+    gmsd = scores[scores["metric"] == "ssim"].assign(metric="gmsd")
+    novel = scores[scores["metric"] == "psnr"].assign(metric="novel")
+    names = (*result_tables.METRICS, "gmsd", "novel")
+    table = result_tables.table_5_4(pd.concat([scores, gmsd, novel]), names=names)
+    assert [name for _, name in table.columns[:4]] == ["PSNR", "SSIM", "GMSD", "novel"]
+    best = result_tables.best_cells(table)
+    assert best.loc["GSB2SM", ("SFB1", "PSNR")] and best.loc["ASFB1", ("SFB1", "GMSD")]
+    beside = thesis_results.beside_thesis("table_5_4", table)
+    assert beside.loc[("ASFB1", "SFB2"), ("PSNR", "thesis")] == 26.2395
+    plain = thesis_results.beside_thesis("table_5_4", result_tables.table_5_4(scores))
+    pd.testing.assert_frame_equal(beside, plain)
 
 
 def test_tables_hold_the_means_in_the_thesiss_order():

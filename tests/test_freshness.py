@@ -93,8 +93,7 @@ class Study:
         return done
 
     def plan(self, **how) -> scheduler.Plan:
-        fingerprints.module_code.cache_clear()
-        fingerprints.module_file.cache_clear()
+        fingerprints.forget()
         return scheduler.Plan(self.chain, self.chain, self.profile, self.paths, **how)
 
     def run(self, **how) -> list[str]:
@@ -117,8 +116,7 @@ def study(tmp_path, monkeypatch):
     assert made.run() == ALL
     assert made.run() == []
     yield made
-    fingerprints.module_code.cache_clear()
-    fingerprints.module_file.cache_clear()
+    fingerprints.forget()
 
 
 def test_first_everything_is_missing(tmp_path, monkeypatch):

@@ -72,6 +72,14 @@ def test_holm_by_hand():
     assert ht.holm([0.9, 0.8]).max() == 1
 
 
+def test_verdicts_follow_the_corrected_p_values():
+    tests = ht.test_hypothesis(made_up({"A": 0.45, "G": 0.3}), seed=1)
+    np.testing.assert_allclose(tests["p (Holm)"], ht.holm(tests["p"]))
+    between = (tests["p"] < ht.LEVEL) & (tests["p (Holm)"] >= ht.LEVEL)
+    assert between.any()  # found alone, but not among 32 tests
+    assert (tests["verdict"][between] == "H0 kept").all()
+
+
 def test_rank_biserial_by_hand():
     # ranks of 1, 2, 3, 4 with the second negative: (1 + 3 + 4 - 2) / 10
     assert ht.rank_biserial(np.array([0.1, -0.2, 0.3, 0.4])) == pytest.approx(0.6)

@@ -9,6 +9,7 @@ from fake_pairs import use_fakes, use_small_vgg
 
 from facedeblur_utils import fingerprints
 from facedeblur_utils.errors import StudyError
+from facedeblur_utils.models.networks import NETWORKS
 from facedeblur_utils.paths import RunPaths, run_paths
 from facedeblur_utils.profiles import Profile, load_profile
 from facedeblur_utils.running import freshness, pipeline
@@ -109,20 +110,16 @@ def package(tmp_path, monkeypatch):
     shutil.copytree(fingerprints.PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__", "weights"))
     monkeypatch.setattr(fingerprints, "PACKAGE", copy)
 
-    def forget():
-        fingerprints.module_code.cache_clear()
-        fingerprints.module_file.cache_clear()
-
     def edit(module, old, new):
         file = copy / f"{module.replace('.', '/')}.py"
         text = file.read_text(encoding="utf-8")
         assert old in text, (module, old)
         file.write_text(text.replace(old, new, 1), encoding="utf-8")
-        forget()
+        fingerprints.forget()
 
-    forget()
+    fingerprints.forget()
     yield edit
-    forget()
+    fingerprints.forget()
 
 
 EDITS = {  # module, text, in its place -> which networks are other ones then, and what is said
@@ -152,6 +149,7 @@ EDITS = {  # module, text, in its place -> which networks are other ones then, a
         "the code of Batches changed",
     ),
     "fresh blur": ("training.mixed", '"sharp": 0.1', '"sharp": 0.2', "M", "the code of KINDS changed"),
+    "a further network": ("models.networks", "NETWORKS = {", "MORE = 1\nNETWORKS = {", "", ""),
     "a comment": ("training.losses", "# Eq. 4", "# equation 4", "", ""),
     "a docstring": ("training.losses", "Binary cross-entropy of both", "The mean of both", "", ""),
     "a type hint": ("training.losses", "real_logits: Tensor, fake", "real_logits, fake", "", ""),
@@ -179,6 +177,15 @@ def test_an_edit_concerns_the_networks_that_it_can_change(what, package):
     assert all(said in "; ".join(changes[letter]) for letter in expected)
 
 
+def test_another_optimizer_is_another_network(monkeypatch):
+    run, profile = experiments.named_run(load_profile("smoke"), "GSFB1"), load_profile("smoke")
+    before = identity.identity_of(run, profile, 1, {})
+    row = dataclasses.replace(NETWORKS["gan"], settings={"betas": (0.9, 0.999)})
+    monkeypatch.setitem(NETWORKS, "gan", row)
+    (said,) = identity.changes(before, identity.identity_of(run, profile, 1, {}))
+    assert said.startswith('optimizer_wanted was ["Adam", {"betas": [0.5')
+
+
 def test_moving_a_definition_to_another_module_changes_nothing(package):
     run = experiments.named_run(load_profile("smoke"), "GSFB1")
     before = identity.code_of(run)
@@ -189,7 +196,7 @@ def test_moving_a_definition_to_another_module_changes_nothing(package):
     )
     source = fingerprints.PACKAGE / "metrics" / "psnr_ssim.py"
     source.rename(source.with_name("moved.py"))
-    fingerprints.module_file.cache_clear()
+    fingerprints.forget()
     assert identity.code_of(run) == before
 
 
@@ -221,20 +228,21 @@ def test_a_changed_loss_is_refused_in_a_notebook_and_set_aside_in_a_whole_run(tr
     assert freshness.set_aside(stage, profile, Manifest(paths)) == []
 
 
-@pytest.mark.parametrize("key", ["tensorboard", "mirror", "threads", "compile", "processes", "seeds", "jobs"])
-def test_harmless_keys_leave_a_trained_network_in_its_place(key, trained):
+def test_harmless_keys_leave_a_trained_network_in_its_place(trained):
     run, profile, paths = trained
-    changed = dataclasses.replace(profile, **{key: KEYS[key][0]})
-    stage = by_name(changed, paths)["04_train_gan_GSFB1"]
-    assert freshness.set_aside(stage, changed, Manifest(paths)) == []
+    for key in ("tensorboard", "mirror", "threads", "compile", "processes", "seeds", "jobs", "description"):
+        changed = dataclasses.replace(profile, **{key: KEYS[key][0]})
+        stage = by_name(changed, paths)["04_train_gan_GSFB1"]
+        assert freshness.set_aside(stage, changed, Manifest(paths)) == [], key
 
 
 def test_networks_trained_before_the_identity_held_the_code_are_adopted(trained, monkeypatch, package):
     run, profile, paths = trained
     folder = paths.training("GSFB1")
     config = json.loads(folder.config.read_text())
-    code = fingerprints.digest([config["loss"], config["code"]])
-    old = {key: value for key, value in config.items() if key not in ("loss", "code")}
+    new = ("optimizer_wanted", "loss", "code")
+    code = fingerprints.digest({key: config[key] for key in new})
+    old = {key: value for key, value in config.items() if key not in new}
     folder.config.write_text(json.dumps(old))
     wanted = {key: config[key] for key in identity.identity_of(run, profile, 1, {})}
     monkeypatch.setattr(identity, "CODE_BEFORE", {"gan": code})
@@ -253,5 +261,6 @@ def test_the_study_s_own_earlier_networks_are_adopted():
         "restorerMIX": "NMIX",
     }.items():
         run = experiments.named_run(profile, name)
-        now = fingerprints.digest([identity.weights_of(run), identity.code_of(run)])
-        assert identity.CODE_BEFORE[key] == now
+        now = identity.identity_of(run, profile, 1, {})
+        now = {part: now[part] for part in ("optimizer_wanted", "loss", "code")}
+        assert identity.CODE_BEFORE[key] == fingerprints.digest(now)

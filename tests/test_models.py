@@ -4,11 +4,14 @@ import pytest
 import torch
 from torch import nn
 
+from facedeblur_utils.errors import UsageError
+from facedeblur_utils.models import networks
 from facedeblur_utils.models.cost import count_parameters, multiply_adds
 from facedeblur_utils.models.thesis import (
     Autoencoder,
     Discriminator,
     Generator,
+    ResidualBlock,
 )
 
 
@@ -57,13 +60,47 @@ def test_generator_stays_in_range_and_the_autoencoder_need_not():
     assert autoencoder(image).max() > 1
 
 
-def test_skip_connections_carry_detail():
-    """With the deepest layers cut off, the output still depends on the image."""
+@pytest.mark.parametrize(("cut", "source"), [(0, 2), (1, 1)])
+def test_each_skip_connection_carries_its_own_map(cut, source):
+    """With the decoder's layer `cut` shut, the map of encoder layer `source` comes through its skip alone."""
+    torch.manual_seed(0)
     net = Autoencoder(4)
+    image = torch.rand(1, 3, 32, 32)
     with torch.no_grad():
-        net.decoder[0].weight.zero_()
-    first, second = net(torch.rand(2, 3, 32, 32)).unbind()
-    assert not torch.allclose(first, second)
+        net.decoder[cut].weight.zero_()
+        before = net(image)
+        net.encoder[source].bias += 1
+        assert not torch.allclose(before, net(image), atol=1e-4)
+
+
+def test_a_residual_block_adds_to_its_input():
+    block = ResidualBlock(4, "none")
+    with torch.no_grad():
+        for parameter in block.parameters():
+            parameter.zero_()
+        block.body[-2].bias.fill_(0.25)
+        x = torch.randn(1, 4, 8, 8)
+        torch.testing.assert_close(block(x), x + 0.25)
+
+
+def test_every_layer_of_the_generator_but_the_last_has_its_relu():
+    kinds = [type(module) for module in Generator(4).body.modules()]
+    # Stem, two strided, two transposed convolutions, and one in each of nine blocks.
+    assert kinds.count(nn.ReLU) == 1 + 2 + 2 + 9
+    layer = Generator(4, blocks=1).body
+    with torch.no_grad():
+        layer[0].weight.zero_()
+        layer[0].bias.fill_(-1.0)
+        assert (layer[2](layer[1](layer[0](torch.rand(1, 3, 8, 8)))) == 0).all()
+
+
+def test_an_unknown_network_is_one_line_and_no_gan():
+    with pytest.raises(UsageError, match="unknown network 'transformer'; known: autoencoder, gan, restorer"):
+        networks.build("transformer", 4)
+    assert list(networks.build("gan", 4, norm="batch")) == ["generator", "discriminator"]
+    assert any(
+        isinstance(m, nn.BatchNorm2d) for m in networks.build("gan", 4, norm="batch")["generator"].modules()
+    )
 
 
 def test_discriminator_gives_one_logit_per_image_and_normalises_all_but_the_first_layer():

@@ -10,6 +10,7 @@ import torch
 from facedeblur_utils import downloads, paths
 from facedeblur_utils.data import head_segmenter, segmentation
 from facedeblur_utils.errors import StudyError, UsageError
+from facedeblur_utils.tools import train_head_segmenter
 
 
 @pytest.fixture(autouse=True)
@@ -153,10 +154,10 @@ def test_published_weights_agree_with_the_teacher_on_held_out_faces():
     assert file.stat().st_size < 8e6
     assert segmentation.head_segmenter_name() == segmentation.OWN_NAME
     generator = torch.Generator().manual_seed(facts["seed"])
-    held_out, rest = head_segmenter.held_out_and_rest(999, 100, generator)
+    held_out, rest = train_head_segmenter.held_out_and_rest(999, 100, generator)
     assert not set(held_out.tolist()) & set(rest.tolist())
     files = sorted(downloads.fetch("sample_faces").glob("*.jpg"))
-    images, confidence = head_segmenter.teacher_faces([files[i] for i in held_out[:12]])
+    images, confidence = train_head_segmenter.teacher_faces([files[i] for i in held_out[:12]])
     teacher, ours = confidence > 127, segmentation.head_masks(images)
     found = np.mean([iou(one, other) for one, other in zip(ours, teacher, strict=True)])
     assert found > 0.9
@@ -172,7 +173,7 @@ def test_broken_weights_are_one_line(tmp_path):
 
 def test_weights_survive_saving(tmp_path):
     network = head_segmenter.build_network().eval()
-    head_segmenter.save(network, {"seed": 1}, tmp_path / "weights.safetensors")
+    train_head_segmenter.save(network, {"seed": 1}, tmp_path / "weights.safetensors")
     again = head_segmenter.load_network(tmp_path / "weights.safetensors")
     pixels = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
@@ -184,7 +185,7 @@ def test_augmentation_moves_image_and_mask_together():
     mask = torch.zeros(3, 1, 64, 64)
     mask[:, :, 20:40, 16:44] = 1
     generator = torch.Generator().manual_seed(1)
-    pixels, moved = head_segmenter.augmented(mask.expand(-1, 3, -1, -1), mask, 64, generator)
+    pixels, moved = train_head_segmenter.augmented(mask.expand(-1, 3, -1, -1), mask, 64, generator)
     for image, target in zip(pixels, moved, strict=True):
         grey, target = image.mean(0).flatten(), target[0].flatten()
         assert torch.corrcoef(torch.stack([grey, target]))[0, 1] > 0.9

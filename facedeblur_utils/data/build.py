@@ -25,15 +25,18 @@ CODE = (  # a change in these, or in what they use, makes other data
     f"{HERE}.faces:split_faces",
     f"{HERE}.chunks:_load",
     f"{HERE}.chunks:_blur",
-    f"{HERE}.chunks:_aligner",
     f"{HERE}.chunks:_shapes",
     f"{HERE}.mask_cache:find_heads",
     f"{HERE}.mask_cache:find_faces",
     f"{HERE}.segmentation:Landmarker",
 )
+ALIGNER = f"{HERE}.recipe:aligned"  # where the profile aligns photos
 WITHOUT = [f"facedeblur_utils.{name}" for name in ("downloads", "errors", "files", "paths", "progress")]
 # The code of datasets that were built before it was kept definition by definition: its digest then and now.
-CODE_BEFORE = ("", "")
+CODE_BEFORE = (
+    "3e18c0407ec8ee45cb3670aef7ed77345a6dce04a0367630055eaf49e338eefe",
+    "94e5511340bc9aa545ca1944b278f274fa1a65bb10634f576202225189ebf8b0",
+)
 VERSIONS = ("mediapipe", "numpy", "opencv-contrib-python", "pillow", "torch", "torchvision")
 
 
@@ -75,7 +78,7 @@ def _recipe(profile: Profile, source: sources.Source) -> dict:
         "source_notes": source.notes,
         "identities": _file_hash(profile.identity_file),
         "models": mask_cache.model_hash(),
-        "code": fingerprints.definitions(CODE, WITHOUT),
+        "code": fingerprints.definitions([*CODE, *([ALIGNER] if profile.align else [])], WITHOUT),
         "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
     }
     return recipe | {"sha256": fingerprints.digest(recipe)}

@@ -17,7 +17,11 @@ from facedeblur_utils.errors import StudyError
 CODE = [f"facedeblur_utils.data.segmentation:{name}" for name in ("Landmarker", "head_masks", "oval_mask")]
 WITHOUT = [f"facedeblur_utils.{name}" for name in ("downloads", "errors", "paths")]
 # Code that gives the masks of an earlier one: its digest -> the hash under which those were kept.
-CODE_BEFORE: dict[str, str] = {}
+CODE_BEFORE = {
+    "e72a4377b929182d6abb50c8c755c80861565c0fe2f0b71634904a38c0b3cfbb": (
+        "a2051340d1615e977afb962a33adbf2c63d7b585e163d646f1155a1ef644b178"
+    ),
+}
 HEAD_WEIGHTS = paths.WEIGHTS / "head_segmenter.safetensors"
 
 

@@ -4,10 +4,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from facedeblur_utils.data.datasets import DATASETS
+from facedeblur_utils.data.datasets import DATASETS, PAIRS
 from facedeblur_utils.evaluation.scores import SEED
 
-PAIRS = (("SFB1", "SB1SD"), ("SFB2", "SB2SM"))  # (blurred everywhere, blurred in the mask)
 LEVEL = 0.05  # of significance, after Holm's correction
 RESAMPLES = 5000
 METRICS = ("psnr", "ssim")
@@ -46,10 +45,10 @@ def bootstrap_interval(
     differences: np.ndarray, rng: np.random.Generator, level: float = 0.95
 ) -> tuple[float, float]:
     """Percentile interval of the mean over images, from `RESAMPLES` samples drawn with replacement."""
-    draws = rng.integers(len(differences), size=(RESAMPLES, len(differences)))
-    means = differences[draws].mean(axis=1)
-    tail = (1 - level) / 2
-    return tuple(float(x) for x in np.quantile(means, [tail, 1 - tail]))
+    if len(differences) < 2:  # nothing to draw from
+        return (float(differences.mean()),) * 2
+    how = {"n_resamples": RESAMPLES, "confidence_level": level, "method": "percentile", "rng": rng}
+    return tuple(map(float, stats.bootstrap((differences,), np.mean, **how).confidence_interval))
 
 
 def paired_differences(

@@ -12,7 +12,7 @@ from facedeblur_utils.literature.loader import load
 from facedeblur_utils.literature.prisma import Flow, flow
 from facedeblur_utils.literature.schema import TOPICS
 from facedeblur_utils.literature.shapes import TOPIC_NAMES
-from facedeblur_utils.reporting.figures import COLOURS, WIDE
+from facedeblur_utils.reporting.figures import COLOURS, WIDE, styled
 
 FILL, SIDE_FILL, EDGE = "#e8f0f7", "#f4f4f4", "#44546a"
 
@@ -42,6 +42,7 @@ def structure_figure() -> tuple[Figure, pd.DataFrame]:
     return fig, data
 
 
+@styled
 def prisma_figure() -> tuple[Figure, pd.DataFrame]:
     """Figure 2.1: both searches, with 'not reported' where the thesis gives no number; its data."""
     fig, axes = plt.subplots(1, 2, figsize=(WIDE, 3.9))
@@ -52,6 +53,7 @@ def prisma_figure() -> tuple[Figure, pd.DataFrame]:
     return fig, load("prisma")
 
 
+@styled
 def topics_figure() -> tuple[Figure, pd.DataFrame]:
     """The matrix of Table 2.3: a filled square where a survey covers a topic; its data."""
     frame = load("2.3")
@@ -108,6 +110,7 @@ def _wrapped(name: str) -> str:
     return f"{head}\n{tail}" if head else name
 
 
+@styled
 def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
     fig, ax = plt.subplots(figsize=(width, height))
     _empty(ax)

@@ -17,7 +17,7 @@ from facedeblur_utils.errors import StudyError
 from facedeblur_utils.literature.loader import load
 from facedeblur_utils.metrics import psnr_ssim
 from facedeblur_utils.metrics.further import FurtherMetrics
-from facedeblur_utils.reporting.figures import COLOURS, WIDE
+from facedeblur_utils.reporting.figures import COLOURS, WIDE, styled
 
 ABSENT = "not here yet"
 LENGTHS = (2, 4, 8, 12, 18, 26)  # pixels of motion on a face 178 pixels wide: 1 to 15 %
@@ -115,6 +115,7 @@ def directions(values: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+@styled
 def directions_figure(face: np.ndarray, values: pd.DataFrame) -> Figure:
     """The blurred faces above, one small curve for each metric below."""
     images = [face, *blurred_faces(face)]

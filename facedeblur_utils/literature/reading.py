@@ -11,7 +11,7 @@ from facedeblur_utils.errors import StudyError
 from facedeblur_utils.literature.loader import load
 from facedeblur_utils.literature.schema import MEASURES
 from facedeblur_utils.paths import RunPaths
-from facedeblur_utils.reporting.figures import COLOURS, WIDE
+from facedeblur_utils.reporting.figures import COLOURS, WIDE, styled
 from facedeblur_utils.training import experiments
 
 # The articles name their losses freely; the first word found puts a loss into a family.
@@ -66,6 +66,7 @@ def family(loss: str) -> str:
     raise StudyError(f"loss '{loss}' of Table 2.8 belongs to no family; add a word to reading.FAMILIES")
 
 
+@styled
 def usage_figure() -> tuple[Figure, pd.DataFrame]:
     """Bars of `usage`, one panel for each kind; its data."""
     counts = usage()
@@ -90,6 +91,7 @@ def usage_figure() -> tuple[Figure, pd.DataFrame]:
     return fig, counts
 
 
+@styled
 def kernel_figure() -> tuple[Figure, pd.DataFrame]:
     """Range of blur kernel sizes in the articles that give one, a dot for each size listed; its data."""
     rows = load("2.8").dropna(subset=["kernel_min_px"])
@@ -146,6 +148,7 @@ def study_scores(paths: RunPaths) -> pd.DataFrame:
     return means[columns]
 
 
+@styled
 def scores_figure(paths: RunPaths) -> tuple[Figure, pd.DataFrame]:
     """Reported PSNR and SSIM as dots, one line for each source and dataset, this study's below; its data."""
     scores = pd.concat([frame for frame in (reported_scores(), study_scores(paths)) if len(frame)])

@@ -21,6 +21,7 @@ from facedeblur_utils.data import faces, segmentation
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.evaluation.scores import score_images
 from facedeblur_utils.models.apply import restore
+from facedeblur_utils.reporting.figures import styled
 
 EXAMPLE_FACE = "000014"  # a test face of the study: no network has been trained on it
 EXAMPLE_BLUR = (0.10, 30.0)  # length as a fraction of the width, angle in degrees
@@ -88,6 +89,7 @@ def before_after(
     return HTML(SLIDER.format(key=key, before=one, after=other, width=width, **pictures))
 
 
+@styled
 def playground_figure(
     face: np.ndarray, networks: dict[str, nn.Module], length: float, angle: float, region: str
 ) -> Figure:

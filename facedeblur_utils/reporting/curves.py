@@ -8,7 +8,7 @@ from PIL import Image
 
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.paths import RunPaths
-from facedeblur_utils.reporting.figures import COLOURS, LINES, MARKERS, WIDE
+from facedeblur_utils.reporting.figures import COLOURS, LINES, MARKERS, WIDE, styled
 
 MACHINE_COLUMNS = ("seconds", "images_per_s", "memory_mb", "overhead_seconds")  # differ from run to run
 STRIP_EPOCHS = 6  # rows of the strip, so that faces stay large enough on a page
@@ -19,6 +19,7 @@ def plotted(history: pd.DataFrame) -> pd.DataFrame:
     return history.drop(columns=[name for name in MACHINE_COLUMNS if name in history])
 
 
+@styled
 def curves_figure(history: pd.DataFrame, facts: dict) -> Figure:
     """Loss terms, gradient norms (and the discriminator's answers), validation PSNR and SSIM by epoch.
 
@@ -60,6 +61,7 @@ def curves_figure(history: pd.DataFrame, facts: dict) -> Figure:
     return fig
 
 
+@styled
 def overview_figure(histories: dict[str, pd.DataFrame], facts: dict[str, dict]) -> Figure:
     """Validation PSNR of several runs above that of their blurred inputs, by epoch."""
     fig, axis = plt.subplots(figsize=(WIDE, 2.6))
@@ -74,6 +76,7 @@ def overview_figure(histories: dict[str, pd.DataFrame], facts: dict[str, dict]) 
     return fig
 
 
+@styled
 def strip_figure(paths: RunPaths, run_name: str, seed: int = 1) -> Figure:
     """The same validation faces blurred, after some of the epochs, and sharp, one row each."""
     folder = paths.training(run_name, seed)

@@ -13,11 +13,12 @@ from facedeblur_utils.blur import operators
 from facedeblur_utils.blur.kernels import linear_motion_kernel, padded
 from facedeblur_utils.data import faces
 from facedeblur_utils.data.face_pairs import FacePairs
-from facedeblur_utils.reporting.figures import COLOURS, WIDE
+from facedeblur_utils.reporting.figures import COLOURS, WIDE, styled
 
 HEAD_COLOUR, FACE_COLOUR = COLOURS[1], COLOURS[3]
 
 
+@styled
 def kernel_row_figure(sharp: np.ndarray, lengths: Sequence[float], angles: Sequence[float]) -> Figure:
     """Kernels above, their effect on `sharp` (uint8 HWC) below; lengths in pixels, angles in degrees.
 
@@ -35,6 +36,7 @@ def kernel_row_figure(sharp: np.ndarray, lengths: Sequence[float], angles: Seque
     return fig
 
 
+@styled
 def four_datasets_figure(pairs: dict[str, FacePairs], image_id: str) -> Figure:
     """One face sharp and in all four datasets, with the kernel as an inset and the mask's outline."""
     first = next(iter(pairs.values()))
@@ -52,6 +54,7 @@ def four_datasets_figure(pairs: dict[str, FacePairs], image_id: str) -> Figure:
     return fig
 
 
+@styled
 def composite_figure(sharp: np.ndarray, masks: dict[str, np.ndarray], kernel: np.ndarray) -> Figure:
     """Each mask (bool HW, by name) blurred both ways: pasted as in the thesis, and as a matte; uint8 HWC."""
     fig, axes = plt.subplots(len(masks), 4, figsize=(WIDE, len(masks) * (WIDE / 4 + 0.2)), squeeze=False)
@@ -71,6 +74,7 @@ def composite_figure(sharp: np.ndarray, masks: dict[str, np.ndarray], kernel: np
     return fig
 
 
+@styled
 def mask_figure(pairs: FacePairs, per_row: int = 4) -> tuple[Figure, pd.DataFrame]:
     """Both masks over faces, where they agree best, middling and worst, and the numbers behind it.
 
@@ -99,6 +103,7 @@ def mask_figure(pairs: FacePairs, per_row: int = 4) -> tuple[Figure, pd.DataFram
     return fig, table.iloc[order]
 
 
+@styled
 def draws_figure(images: pd.DataFrame) -> Figure:
     """Histograms of lengths and angles of both blurs and of how much of the image each mask covers."""
     fig, axes = plt.subplots(1, 3, figsize=(WIDE, 2.0))
@@ -124,6 +129,7 @@ def draws_figure(images: pd.DataFrame) -> Figure:
     return fig
 
 
+@styled
 def failures_figure(
     pictures: dict[str, np.ndarray | None], reasons: dict[str, str], most: int = 12
 ) -> Figure:

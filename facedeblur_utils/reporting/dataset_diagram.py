@@ -11,7 +11,7 @@ from matplotlib.patches import FancyArrowPatch
 from facedeblur_utils.blur.kernels import padded
 from facedeblur_utils.data.face_pairs import FacePairs
 from facedeblur_utils.reporting.data_figures import FACE_COLOUR, HEAD_COLOUR, outline, show_image, show_kernel
-from facedeblur_utils.reporting.figures import WIDE
+from facedeblur_utils.reporting.figures import WIDE, styled
 
 HEIGHT = 3.1  # inches
 SIDE = 0.9  # inches, of a picture
@@ -39,6 +39,7 @@ class Box:
         return ROWS[self.row] + (SIDE - self.side) / 2
 
 
+@styled
 def creation_diagram(source: np.ndarray, pairs: dict[str, FacePairs], image_id: str, counts: dict) -> Figure:
     """Diagram from a source photograph (uint8 HWC) to `image_id` in the four datasets.
 

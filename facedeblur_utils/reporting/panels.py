@@ -174,6 +174,7 @@ def shot_table(rows: list[list[Shot]]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+@figures.styled
 def draw_rows(rows: list[list[Shot]], width: float = figures.WIDE) -> Figure:
     """Rows of one or two blocks (blurred, deblurred, sharp), placed in inches so that all figures agree."""
     side = (width - BLOCK_GAP - 4 * GAP) / 6

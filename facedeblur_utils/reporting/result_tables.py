@@ -28,6 +28,7 @@ LABELS = {
     "face_found": "Found",
     "landmark_error": "NME",
 }
+METRICS = ("psnr", "ssim")  # of Tables 5.4 and 5.5; a further name of scores.csv is a further column
 LOWER_IS_BETTER = {"GMSD", "LPIPS", "NME"}
 EPOCH_MODELS = {
     "GSFB2_50": "GSFB2",
@@ -39,7 +40,7 @@ EPOCH_MODELS = {
 EXTRA_MODELS = [name for name in EPOCH_MODELS.values() if name not in MODELS]
 
 
-def mean_scores(scores: pd.DataFrame, region: str = "whole", names=("psnr", "ssim")) -> pd.DataFrame:
+def mean_scores(scores: pd.DataFrame, region: str = "whole", names=METRICS) -> pd.DataFrame:
     """Means over the images of a region: model x (dataset, metric), metrics under their `LABELS`.
 
     Where a model was trained with several seeds, the mean is over the images of all of them.
@@ -51,9 +52,9 @@ def mean_scores(scores: pd.DataFrame, region: str = "whole", names=("psnr", "ssi
     return means.rename(columns=LABELS, level=1).rename_axis(columns=[None, None])
 
 
-def table_5_4(scores: pd.DataFrame, region: str = "whole") -> pd.DataFrame:
-    """Rows: the blurred input and the eight models; columns: PSNR and SSIM on the four test sets."""
-    table = mean_scores(scores, region).loc[[INPUT, *MODELS]].rename({INPUT: INPUT_LABEL})
+def table_5_4(scores: pd.DataFrame, region: str = "whole", names=METRICS) -> pd.DataFrame:
+    """Rows: the blurred input and the eight models; columns: the metrics `names` on the four test sets."""
+    table = mean_scores(scores, region, names).loc[[INPUT, *MODELS]].rename({INPUT: INPUT_LABEL})
     return table.rename_axis("Autoencoder (A) GAN (G)")
 
 

@@ -13,7 +13,7 @@ from facedeblur_utils.evaluation.scores import INPUT, score_images
 from facedeblur_utils.evaluation.statistics import LEVEL, METRICS
 from facedeblur_utils.models.apply import restore
 from facedeblur_utils.paths import RunPaths
-from facedeblur_utils.reporting.figures import COLOURS, COLUMN, DIVERGING, LINES, MARKERS, WIDE
+from facedeblur_utils.reporting.figures import COLOURS, COLUMN, DIVERGING, LINES, MARKERS, WIDE, styled
 from facedeblur_utils.reporting.panels import Gallery, Shot, draw_rows, shot_table
 from facedeblur_utils.reporting.result_tables import MODELS
 from facedeblur_utils.training import trained
@@ -22,6 +22,7 @@ BINS = 4  # of blur length, with equally many images each
 ERROR_SCALE = 0.25  # of the colour scale's end: errors above a quarter of the range look the same
 
 
+@styled
 def gain_heat_map(gains: pd.DataFrame) -> Figure:
     """Table 5.4 as gain over the input; orange: worse than the blurred image, purple: better."""
     gains = gains.loc[MODELS]
@@ -60,6 +61,7 @@ def by_blur_length(scores: pd.DataFrame, gallery: Gallery, metric: str = "psnr")
     return table[["dataset", "model", "bin", "length", metric]]
 
 
+@styled
 def length_plot(table: pd.DataFrame) -> Figure:
     """PSNR against blur length: one plot per test set, one line per model."""
     fig, axes = plt.subplots(2, 2, figsize=(WIDE, 4.4), sharex=True)
@@ -91,6 +93,7 @@ def _line(model: str) -> dict:
     return {"color": colour, "linestyle": {"A": "-", "G": "--"}[model[0]], "marker": "os^D"[number]}
 
 
+@styled
 def error_maps(gallery: Gallery, index: int = 0) -> tuple[Figure, pd.DataFrame]:
     """One face in all four test sets: images, and the absolute error of input and of the set's own models."""
     heads = ("sharp", "blurred", "autoencoder", "GAN", "error, blurred", "error, autoencoder", "error, GAN")
@@ -149,6 +152,7 @@ def _ranked(scores: pd.DataFrame, gallery: Gallery, model: str, dataset: str) ->
     ]
 
 
+@styled
 def forest_plot(tests: pd.DataFrame) -> Figure:
     """Mean differences with their 95 % intervals; filled where H0 is rejected."""
     count = len(tests) // len(METRICS)
@@ -171,6 +175,7 @@ def forest_plot(tests: pd.DataFrame) -> Figure:
     return fig
 
 
+@styled
 def budget_curves(run_names: list[str], paths: RunPaths, by: str) -> tuple[Figure, pd.DataFrame]:
     """Gain in validation PSNR over the blurred input, one line per run, with the data behind it.
 
@@ -196,6 +201,7 @@ def budget_curves(run_names: list[str], paths: RunPaths, by: str) -> tuple[Figur
     return figure, pd.concat(parts, ignore_index=True)
 
 
+@styled
 def panel(paths: RunPaths, run_names: list[str], dataset: str, faces: int = 4) -> tuple[Figure, pd.DataFrame]:
     """The first test faces: blurred, restored by each of `run_names`, sharp; with the data behind it."""
     pairs = face_pairs.open_pairs(paths, dataset, "test")

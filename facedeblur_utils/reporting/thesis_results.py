@@ -36,8 +36,12 @@ PRINTED = {"table_5_1": TABLE_5_1, "table_5_2": TABLE_5_2, "table_5_4": TABLE_5_
 
 
 def printed_table(name: str, like: pd.DataFrame) -> pd.DataFrame:
-    """A table of the thesis with the columns of `like` (two levels: test set or segmentation, metric)."""
-    return pd.DataFrame.from_dict(PRINTED[name], orient="index", columns=like.columns)
+    """A table of the thesis with its columns of `like` (two levels: test set or segmentation, metric)."""
+    width = len(next(iter(PRINTED[name].values())))
+    columns = [label for label in like.columns if label[1] in ("PSNR", "SSIM")][:width]
+    return pd.DataFrame.from_dict(
+        PRINTED[name], orient="index", columns=pd.MultiIndex.from_tuples(columns, names=like.columns.names)
+    )
 
 
 def beside_thesis(name: str, ours: pd.DataFrame) -> pd.DataFrame:
@@ -86,7 +90,9 @@ def own_set_means(table: pd.DataFrame) -> pd.DataFrame:
     """Mean PSNR and SSIM of the autoencoders and the GANs of a Table 5.4, each on its own test set."""
     values = {
         network: {
-            metric: float(np.mean([table.loc[letter + d, (d, metric)] for d in DATASETS]))
+            metric: float(
+                np.mean([table.loc[letter + d, (d, metric)] for d in DATASETS if letter + d in table.index])
+            )
             for metric in ("PSNR", "SSIM")
         }
         for letter, network in (("A", "autoencoder"), ("G", "GAN"))

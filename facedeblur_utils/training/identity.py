@@ -17,8 +17,17 @@ WITHOUT = {
 }
 WITHOUT |= {f"{HERE}.{name}" for name in ("checkpoints", "mirror", "trainer", "watch")}
 WITHOUT |= {f"facedeblur_utils.data.{name}" for name in ("face_pairs", "datasets")}
+WITHOUT |= {
+    "facedeblur_utils.models.networks",
+    f"{HERE}.batches:_fits",
+}  # the run's row stands in its identity
 # Digest of the code with which runs were trained before their identity held it.
-CODE_BEFORE: dict[str, str] = {}
+CODE_BEFORE: dict[str, str] = {
+    "autoencoder": "32413a709a8d21113ad3d9085ba6c6a438a8cbae796d2bd046a14e7d4f1823ff",
+    "gan": "cede910cda0062d25954db6c07402edc09dbe3cdd62616d016d9e1c92e7b159b",
+    "restorer": "99fa79e2e026afa1bf36a1c5502471908df93d138c0bc12e1d32aa5d33202e2b",
+    "restorerMIX": "1eda99d8b643a5ea98fd14e2f82bf17a715bb3c46e8081ba70b81872e4a51769",
+}
 
 
 def code_of(run: Run) -> dict[str, str]:
@@ -61,6 +70,7 @@ def identity_of(run: Run, profile: Profile, seed: int, datasets: dict[str, str])
         "precision_wanted": profile.precision,
         "seed": seed,
         "datasets": datasets,
+        "optimizer_wanted": [row.optimizer, row.settings],
         "loss": weights_of(run),
         "code": code_of(run),
     }
@@ -83,8 +93,8 @@ def adopted(found: dict, wanted: dict) -> dict:
     if "code" in found:
         return found
     key = wanted["network"] + (MIX if MIX in wanted["datasets"] else "")
-    same = fingerprints.digest([wanted["loss"], wanted["code"]]) == CODE_BEFORE.get(key)
-    return found | ({"loss": wanted["loss"], "code": wanted["code"]} if same else {"loss": {}, "code": {}})
+    new = {part: wanted[part] for part in ("optimizer_wanted", "loss", "code")}
+    return found | new if fingerprints.digest(new) == CODE_BEFORE.get(key) else found
 
 
 def changes(found: dict, wanted: dict) -> list[str]:
