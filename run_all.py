@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from facedeblur_utils.errors import StudyError, UsageError
+from facedeblur_utils.machine import side_by_side
 from facedeblur_utils.paths import run_paths
 from facedeblur_utils.profiles import load_profile, parse_overrides
 from facedeblur_utils.running import cluster, disk, pipeline, report, scheduler, summary
@@ -30,7 +31,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--from", dest="first", metavar="STAGE", help="this stage and all after it")
     add("--until", dest="last", metavar="STAGE", help="this stage and all before it")
     add("--force", action="store_true", help="run also what is up to date (finished training stays)")
-    add("--jobs", type=int, metavar="N", help="stages side by side, each with a GPU (default: the profile's)")
+    add("--jobs", type=int, metavar="N", help="stages side by side (default: one for each GPU or core)")
     add("--time-limit", type=float, default=24, metavar="HOURS", help="for each stage (default: 24)")
     add("--dask", default="", metavar="ADDRESS", help="run the stages on the Dask cluster at ADDRESS")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="change one value of the profile")
@@ -113,7 +114,8 @@ def make_plan(asked: argparse.Namespace) -> scheduler.Plan:
     chain = pipeline.stages(profile, paths, parameters)
     chain = [dataclasses.replace(stage, time_limit=asked.time_limit * pipeline.HOUR) for stage in chain]
     chosen = pipeline.select(chain, asked.only, asked.first, asked.last)
-    return scheduler.Plan(chain, chosen, profile, paths, asked.force, asked.jobs or profile.jobs)
+    jobs = asked.jobs or profile.jobs or side_by_side(profile.threads)
+    return scheduler.Plan(chain, chosen, profile, paths, asked.force, jobs)
 
 
 def full_path(value):

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 
 CPU_FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile", "asimd", "bf16")
+STAGE_MEMORY = 1.6e9  # bytes of a stage at its highest, measured
 CPU_QUOTAS = (Path("/sys/fs/cgroup/cpu.max"), Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"))
 QUOTA_PERIOD = 100_000  # microseconds, the default of both cgroup versions
 
@@ -31,6 +32,14 @@ def available_cpus() -> int:
         if share > 0:
             count = min(count, max(1, round(share)))
     return count
+
+
+def side_by_side(threads: int) -> int:
+    """Stages of `threads` each (0: all cores), or of a GPU each, that fit this machine at once."""
+    if count := len(gpus()):
+        return count
+    by_memory = int(psutil.virtual_memory().available // STAGE_MEMORY)
+    return max(1, min(available_cpus() // threads, by_memory)) if threads else 1
 
 
 def cpu_features() -> tuple[str, ...]:

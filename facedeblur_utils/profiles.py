@@ -50,7 +50,7 @@ class Profile:
     restorer_rate: float = 0.002  # highest of the one-cycle schedule; 0.001 as in the paper is slower here
     seed: int = 2024
     seeds: int = 1  # number of training seeds
-    jobs: int = 1  # stages side by side, unless --jobs says otherwise
+    jobs: int = 0  # stages side by side, unless --jobs says otherwise; 0: one a GPU, or one a core
     threads: int = 0  # of torch on the CPU, which change the last bits of sums; 0: one for each core
     precision: str = "auto"
     compile: bool = False  # networks through torch.compile; it needs a C++ compiler, and a minute to start
@@ -93,7 +93,7 @@ AT_LEAST = {
     "smallest_face": 0,
     "seed": 0,
     "seeds": 1,
-    "jobs": 1,
+    "jobs": 0,
     "threads": 0,
     "processes": 1,
 }
@@ -118,6 +118,13 @@ def load_profile(name_or_path: str | Path, overrides: dict | None = None) -> Pro
     if not isinstance(values, dict):
         raise UsageError(f"{path} must hold 'key: value' lines; it holds {type(values).__name__}")
     return _checked({**values, **(overrides or {})}, str(path))
+
+
+def save_profile(profile: Profile, file: Path) -> Path:
+    """Write `profile` as a YAML file that `load_profile` reads; returns `file`."""
+    values = {key: list(v) if isinstance(v, tuple) else v for key, v in profile.as_dict().items()}
+    file.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return file
 
 
 def parse_overrides(pairs: list[str]) -> dict:

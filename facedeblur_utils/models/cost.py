@@ -2,7 +2,6 @@
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 
 def count_parameters(net: nn.Module) -> int:
@@ -12,6 +11,8 @@ def count_parameters(net: nn.Module) -> int:
 
 def multiply_adds(net: nn.Module, size: int) -> int:
     """Multiply-adds of one forward pass of one (3, size, size) image (convolutions and matrix products)."""
+    from torch.utils.flop_counter import FlopCounterMode  # brings Triton along
+
     was_training = net.training
     parameter = next(net.parameters())
     with FlopCounterMode(display=False) as counter, torch.no_grad():

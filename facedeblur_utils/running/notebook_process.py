@@ -14,6 +14,9 @@ import threading
 import time
 from pathlib import Path
 
+# jsonschema would build a grammar of Unicode addresses from it for a second, which no notebook has.
+sys.modules.setdefault("rfc3987_syntax", None)
+
 import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient

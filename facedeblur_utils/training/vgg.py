@@ -10,14 +10,13 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torchvision.models import VGG19_Weights, vgg19
 
 from facedeblur_utils import paths
 from facedeblur_utils.progress import Progress
 from facedeblur_utils.training.batches import Batches, to_network
 
 LAYERS = 22  # `features[:22]`: through conv4_2, which the thesis counts as layer 21
-URL = VGG19_Weights.IMAGENET1K_V1.url
+URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"  # torchvision's IMAGENET1K_V1
 HASH_PREFIX = URL.rsplit("-", 1)[1].removesuffix(".pth")  # torchvision names files by their SHA-256
 TRIMMED = f"vgg19_features{LAYERS}_{HASH_PREFIX}.safetensors"
 CONNECT_SECONDS = 5  # a machine without network must not wait long
@@ -99,6 +98,8 @@ def available_kind() -> tuple[str, str]:
 
 def _random_layers() -> nn.Sequential:
     """torchvision's VGG19 as it starts out (He initialisation), without touching the global generator."""
+    from torchvision.models import vgg19  # takes over a second to load, and most losses need no VGG19
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
         with torch.device("meta"):

@@ -11,12 +11,11 @@ import tempfile
 from pathlib import Path
 
 import psutil
-import yaml
 
 from facedeblur_utils.errors import StudyError, UsageError
 from facedeblur_utils.machine import available_cpus
 from facedeblur_utils.paths import RunPaths
-from facedeblur_utils.profiles import Profile
+from facedeblur_utils.profiles import Profile, save_profile
 
 ERROR_MARK = "facedeblur error: "
 WORKER = "facedeblur_utils.training"  # run as a module: its __main__
@@ -39,9 +38,7 @@ def launch(run_name: str, profile: Profile, paths: RunPaths, worker: str = WORKE
             "choose a multiple"
         )
     with tempfile.TemporaryDirectory() as folder:
-        chosen = Path(folder) / "profile.yaml"
-        values = {key: list(v) if isinstance(v, tuple) else v for key, v in profile.as_dict().items()}
-        chosen.write_text(yaml.safe_dump(values), encoding="utf-8")
+        chosen = save_profile(profile, Path(folder) / "profile.yaml")
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         command += ["--nproc-per-node", str(profile.processes), "-m", worker]
         command += [run_name, "--profile", str(chosen), "--base", str(paths.base)]
