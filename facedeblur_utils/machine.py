@@ -4,7 +4,11 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -40,6 +44,17 @@ def side_by_side(threads: int) -> int:
         return count
     by_memory = int(psutil.virtual_memory().available // STAGE_MEMORY)
     return max(1, min(available_cpus() // threads, by_memory)) if threads else 1
+
+
+def die_with_parent(parent: int) -> None:
+    """End this process as soon as the one that started it, `parent`, is gone: nobody waits for it then."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def cpu_features() -> tuple[str, ...]:

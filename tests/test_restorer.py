@@ -90,6 +90,18 @@ def test_every_weight_gets_a_gradient():
     assert all(parameter.grad.abs().sum() > 0 for parameter in net.parameters())
 
 
+def test_one_cycle_is_torch_s_schedule():
+    steps, optimizer = 4000, torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 0.002, steps, pct_start=0.1, div_factor=25, final_div_factor=1e12
+    )
+    for step in range(steps):  # torch's phases end a step earlier
+        expected = optimizer.param_groups[0]["lr"]
+        assert loops.one_cycle(0.002, step / steps) == pytest.approx(expected, abs=2e-5)
+        optimizer.step()
+        schedule.step()
+
+
 def test_one_cycle_rises_then_falls_to_zero():
     rates = [loops.one_cycle(0.001, step / 100) for step in range(101)]
     assert rates[0] == pytest.approx(0.001 / 25) and max(rates) == rates[10] == pytest.approx(0.001)

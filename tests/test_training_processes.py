@@ -66,7 +66,7 @@ def test_ten_kills_at_random_moments_change_nothing(network, processes, tmp_path
     process.join()
     assert process.exitcode == 0
     for name in ("last.safetensors", "best.safetensors", f"epoch_{EPOCHS // 2:04d}.safetensors"):
-        folders = (RunPaths("smoke", base).training("XSFB1") for base in (whole, killed))
+        folders = (RunPaths("smoke", base).training("XSFB1").path for base in (whole, killed))
         first, second = (load_file(folder / name) for folder in folders)
         assert all(torch.equal(first[key], second[key]) for key in first)
     assert not list(killed.rglob("*.partial"))
@@ -111,6 +111,22 @@ def test_a_failing_worker_is_one_line(fakes, tmp_path, monkeypatch):
     with pytest.raises(StudyError, match="train GSFB2 first") as caught:
         workers.launch("GSFB2_100", profile, paths, worker="fake_launch")
     assert "\n" not in str(caught.value)
+
+
+def test_runs_trained_apart_have_the_bits_of_runs_trained_here(fakes, tmp_path, monkeypatch, capfd):
+    profile = load_profile("smoke", SMALL)
+    runs = {name: training_runs(profile)[name] for name in ("ASFB1", "GSFB1")}
+    here, apart = run_paths("smoke", tmp_path / "here"), run_paths("smoke", tmp_path / "apart")
+    for run in runs.values():
+        loops.train(run, profile, here)
+    capfd.readouterr()
+    workers.train_apart(list(runs), profile, apart, 2, worker="fake_launch")
+    assert "GSFB1: 2 epochs, fp32 on cpu" in capfd.readouterr().out
+    for name in runs:
+        first, second = (load_file(paths.training(name).weights("last")) for paths in (here, apart))
+        assert all(torch.equal(first[key], second[key]) for key in first)
+    with pytest.raises(StudyError, match="train GSFB2 first"):
+        workers.train_apart(["GSFB2_100"], profile, apart, 2, worker="fake_launch")
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):

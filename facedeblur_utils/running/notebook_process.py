@@ -8,10 +8,7 @@ leaves every cell marked as completed, and `sys.exit(0)` in a cell counts as suc
 import json
 import os
 import resource
-import signal
 import sys
-import threading
-import time
 from pathlib import Path
 
 # jsonschema would build a grammar of Unicode addresses from it for a second, which no notebook has.
@@ -22,6 +19,8 @@ from nbclient.exceptions import DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError, strip_color
+
+from facedeblur_utils.machine import die_with_parent
 
 KERNEL_START_SECONDS = 120
 LAST_LINES = 12
@@ -74,7 +73,7 @@ class TrackedEngine(NBClientEngine):
 def main(spec_file: str) -> int:
     spec = json.loads(Path(spec_file).read_text(encoding="utf-8"))
     status = TrackedEngine.status = Status(Path(spec["status"]))
-    threading.Thread(target=_die_with_parent, args=[spec["parent"]], daemon=True).start()
+    die_with_parent(spec["parent"])
     papermill_engines.register("tracked", TrackedEngine)
     try:
         executed = papermill.execute_notebook(
@@ -131,13 +130,6 @@ def _look_for_exit(executed, status: Status) -> None:
         status.update(outcome="cell not run", source=not_run[0].source)
     else:
         status.update(outcome="completed")
-
-
-def _die_with_parent(parent: int) -> None:
-    """Without its parent this process would be an orphan; the kernel then ends itself as well."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

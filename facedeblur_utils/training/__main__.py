@@ -1,10 +1,12 @@
 """Trains one run: `python -m facedeblur_utils.training RUN`, one of several processes where so launched."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from facedeblur_utils.errors import StudyError
+from facedeblur_utils.machine import die_with_parent
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import load_profile
 from facedeblur_utils.training.experiments import named_run
@@ -13,8 +15,8 @@ from facedeblur_utils.training.workers import ERROR_MARK
 
 
 def main() -> int:
-    """One worker."""
-
+    """Train the run named on the command line; ends with the process that started it."""
+    die_with_parent(os.getppid())
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run")
     parser.add_argument("--profile", default="sample")
