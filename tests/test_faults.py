@@ -35,11 +35,11 @@ Path(OUTPUT).write_text(" ".join((folder / str(epoch)).read_text() for epoch in 
 DRIVER = """
 import sys
 from pathlib import Path
-from facedeblur_utils import scheduler
-from facedeblur_utils.console import Console
-from facedeblur_utils.manifest import Manifest
+from facedeblur_utils.running import scheduler
+from facedeblur_utils.running.console import Console
+from facedeblur_utils.running.manifest import Manifest
 from facedeblur_utils.paths import RunPaths
-from facedeblur_utils.pipeline import Stage
+from facedeblur_utils.running.pipeline import Stage
 from facedeblur_utils.profiles import load_profile
 base = Path(sys.argv[1])
 paths = RunPaths("test", base)

@@ -117,8 +117,11 @@ def test_runs_trained_apart_have_the_bits_of_runs_trained_here(fakes, tmp_path, 
     profile = load_profile("smoke", SMALL)
     runs = {name: training_runs(profile)[name] for name in ("ASFB1", "GSFB1")}
     here, apart = run_paths("smoke", tmp_path / "here"), run_paths("smoke", tmp_path / "apart")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     for run in runs.values():
         loops.train(run, profile, here)
+    torch.set_num_threads(threads)
     capfd.readouterr()
     workers.train_apart(list(runs), profile, apart, 2, worker="fake_launch")
     assert "GSFB1: 2 epochs, fp32 on cpu" in capfd.readouterr().out
