@@ -5,6 +5,7 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from fake_pairs import FakePairs, use_fakes, use_small_vgg
@@ -424,3 +425,23 @@ def test_the_first_batch_s_terms_are_those_of_training(network, profile, paths, 
     assert terms["value"].drop("loss").to_dict() == {name: row[name] for name in losses.WEIGHTS[network]}
     assert terms.loc["loss", "weighted"] == row["loss"]
     assert loops.first_batch_terms(run, profile, paths).equals(terms)  # whatever has been trained
+
+
+def test_the_summary_tells_last_from_best_epoch():
+    history = pd.DataFrame(
+        {
+            "epoch": [1, 2, 3],
+            "val_psnr": [20.0, 22.0, 21.0],
+            "val_ssim": [0.5, 0.7, 0.6],
+            "images_per_s": [1.0, 9.0, 3.0],
+            "seconds": [60.0, 60.0, 60.0],
+            "overhead_seconds": [0.0, 30.0, 30.0],
+        }
+    )
+    runs, facts = {"ASFB1": history, "ASFB2": history}, {"validation_input": {"psnr": 19.0}}
+    table = curves.summary(runs, dict.fromkeys(runs, facts))
+    assert table["run"].tolist() == ["ASFB1", "ASFB2"]
+    assert table.iloc[0, 1:].tolist() == [3, 19.0, 21.0, 22.0, 2, 0.6, 3.0, 4.0]
+    both = curves.together(runs)
+    assert both["run"].tolist() == ["ASFB1"] * 3 + ["ASFB2"] * 3 and both.index.tolist() == list(range(6))
+    assert "seconds" not in both and both["val_psnr"].tolist() == 2 * [20.0, 22.0, 21.0]
