@@ -2,11 +2,18 @@
 
 import ast
 import json
+import os
 import re
+import site
+import subprocess
+import sys
 import tomllib
+from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from facedeblur_utils.paths import NOTEBOOKS, ROOT
 from facedeblur_utils.running import notebook_files
@@ -41,7 +48,8 @@ def test_address_and_version_come_from_one_place(tmp_path, monkeypatch):
     badge, set_up = "".join(cells[1]["source"]), "".join(cells[2]["source"])
     version = facts["version"]
     assert f"colab.research.google.com/github/me/it/blob/v{version}/notebooks/a.ipynb" in badge
-    assert f'REPOSITORY, VERSION = "https://github.com/me/it", "v{version}"' in set_up
+    assert f"--branch v{version} https://github.com/me/it\n" in set_up
+    assert "%run /content/it/facedeblur_utils/tools/colab.py" in set_up
     assert "OWNER" not in badge + set_up
 
 
@@ -49,10 +57,40 @@ def test_the_set_up_cell_does_nothing_elsewhere(monkeypatch):
     monkeypatch.delenv("COLAB_RELEASE_TAG", raising=False)
     source = colab.SET_UP_SOURCE.format(**colab.project())
     plain = re.sub(r"^(\s*)[!%].*$", r"\1raise AssertionError", source, flags=re.MULTILINE)
-    assert plain.count("raise AssertionError") == 3
+    assert plain.count("raise AssertionError") == 2
     before = {}
     exec(compile(ast.parse(plain), "cell", "exec"), before)
     assert set(before) == {"os", "__builtins__"}
+
+
+def test_the_set_up_cell_is_short():
+    assert len(colab.SET_UP_SOURCE.splitlines()) <= 8
+
+
+@pytest.mark.parametrize("drive", ["", "my faces"])
+def test_in_colab_the_cell_installs_and_makes_the_kernel_ready(drive, tmp_path, monkeypatch):
+    """In a shell of IPython; pip and Google Drive are made up."""
+    facts = colab.project()
+    (tmp_path / facts["name"]).symlink_to(ROOT)
+    commands, mounted = [], []
+    monkeypatch.setattr(
+        subprocess, "run", lambda command: commands.append(command) or SimpleNamespace(returncode=0)
+    )
+    monkeypatch.setattr(site, "main", lambda: commands.append("site"))
+    google = SimpleNamespace(drive=SimpleNamespace(mount=mounted.append))
+    monkeypatch.setitem(sys.modules, "google.colab", google)
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "x")
+    monkeypatch.setenv("FACEDEBLUR_OUTPUT", "here")
+    monkeypatch.chdir(tmp_path)
+    source = colab.SET_UP_SOURCE.format(**facts).replace("/content", str(tmp_path))
+    shell = InteractiveShell(history_manager=None)
+    shell.run_cell(source.replace('DRIVE = ""', f'DRIVE = "{drive}"')).raise_error()
+    *pips, last = commands
+    assert last == "site" and len(pips) == 2 and all(pip[1:4] == ["-m", "pip", "install"] for pip in pips)
+    assert pips[0][5:8:2] == ["--constraint", "--constraint"] and str(ROOT) in pips[1]
+    assert Path.cwd() == ROOT / "notebooks"
+    assert mounted == (["/content/drive"] if drive else [])
+    assert os.environ["FACEDEBLUR_OUTPUT"] == (f"/content/drive/MyDrive/{drive}" if drive else "here")
 
 
 def test_the_set_up_cell_is_no_part_of_a_fingerprint(tmp_path):

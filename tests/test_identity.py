@@ -19,12 +19,12 @@ from facedeblur_utils.training import experiments, identity, loops
 # Profile key -> another value, and the stages that it makes stale by themselves (numbers; 03 and 04 train).
 # What changes only through its inputs waits for them and is not named.
 A, G, N = "03", "04", "07"
-EVERY = {"01", "02", A, G, "05", "06", N, "08"}
+EVERY = {"01", "02", A, G, "05", "06", N, "08", "13"}
 KEYS = {
     "name": ("other", EVERY),  # in captions, and the folder
     "description": ("other words", set()),
     "image_size": (48, {"02", A, G, "05", N, "08"}),
-    "epochs": (3, {A, G, "05", "06"}),
+    "epochs": (3, {A, G, "05", "06", "13"}),
     "checkpoint_epoch": (2, {G, "05", "06"}),
     "mixed_epochs": (8, {G, "05", "06"}),
     "short_mixed_epochs": (8, {G, "05", "06"}),

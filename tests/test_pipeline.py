@@ -67,6 +67,9 @@ def test_each_stage_comes_after_those_that_make_its_inputs(chain):
     evaluation = next(each for each in chain if each.name == "05_cross_eval")
     makers = {s.name for s in chain if s.name[:2] in ("02", "03", "04")}
     assert {s.name for s in pipeline.upstream(evaluation, chain)} == makers
+    conventions = next(each for each in chain if each.name == "13_conventions")
+    assert {s.name for s in pipeline.upstream(conventions, chain)} == {*makers, "05_cross_eval"}
+    assert {path.name for path in conventions.made} == {"table_x_metric_audit.csv", "discussion_13.md"}
 
 
 def test_selection_by_number_notebook_run_and_range(chain):

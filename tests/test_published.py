@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from facedeblur_utils.fingerprints import file_sha256
-from facedeblur_utils.paths import BELOW_INPUT, ROOT, RunPaths
+from facedeblur_utils.paths import BELOW_INPUT, NOTEBOOKS, ROOT, RunPaths
 from facedeblur_utils.profiles import load_profile
 from facedeblur_utils.reporting import result_tables
 from facedeblur_utils.running import verify
@@ -15,6 +15,7 @@ from facedeblur_utils.running.pipeline import FIGURES, TABLES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PUBLISHED = RunPaths("study").figures
+RESULTS = ("02", "05", "06", "07", "13")  # notebooks that link their published figures
 CHANGES = {"loss: its pixel term alone": "pixel term of the loss alone"}  # README -> below_input.csv
 
 
@@ -103,3 +104,26 @@ def test_published_tables_are_made_of_the_published_scores():
 def test_what_it_links_to_exists():
     links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
     assert links and not [link for link in links if not (ROOT / link).exists()]
+
+
+def linked_figures(notebook) -> list[str]:
+    """Addresses of the pictures in the Markdown cells below code cells."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    found = []
+    for above, cell in zip(cells, cells[1:], strict=False):
+        if "published" in cell["metadata"].get("tags", []):
+            assert above["cell_type"] == "code", cell["id"]
+            found += re.findall(r"!\[[^]]+\]\(([^)]+)\)", "".join(cell["source"]))
+    return found
+
+
+def test_results_notebooks_link_the_published_figures():
+    links = {path: linked_figures(path) for n in RESULTS for path in NOTEBOOKS.glob(f"{n}_*.ipynb")}
+    assert not [link for path, found in links.items() for link in found if not (path.parent / link).is_file()]
+    linked = [(path.parent / link).resolve() for path, found in links.items() for link in found]
+    assert len(linked) == len(set(linked))
+    file = verify.expected_file(load_profile("study")).with_name("study_manifest.json")
+    stages = json.loads(file.read_text(encoding="utf-8"))["stages"]
+    made = {ROOT / k for name, stage in stages.items() if name[:2] in RESULTS for k in stage["outputs"]}
+    figures = {path for path in made if path.parent == PUBLISHED and path.suffix == ".png"}
+    assert len(figures) >= 40 and not figures - set(linked)

@@ -5,6 +5,7 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from fake_pairs import FakePairs, use_fakes, use_small_vgg
@@ -14,9 +15,9 @@ from facedeblur_utils.models import thesis
 from facedeblur_utils.paths import run_paths
 from facedeblur_utils.profiles import load_profile
 from facedeblur_utils.reporting import curves
-from facedeblur_utils.training import checkpoints, loops, losses, setup, trained, trainer, watch
+from facedeblur_utils.training import checkpoints, loops, losses, mixed, setup, trained, trainer, watch
 from facedeblur_utils.training.batches import Batches, flip_decisions
-from facedeblur_utils.training.experiments import Run, training_runs
+from facedeblur_utils.training.experiments import Run, named_run, training_runs
 
 SMALL = {"autoencoder_width": 4, "gan_width": 4, "precision": "fp32"}
 
@@ -394,3 +395,53 @@ def test_a_disk_that_fills_up_keeps_the_last_good_checkpoint(profile, paths, mon
     other = run_paths("smoke", paths.base / "other")
     loops.train(run, profile, other)
     assert same(weights(paths, "XSFB1"), weights(other, "XSFB1"))
+
+
+@pytest.mark.parametrize("name", ["ASFB1", "GSFB2_100", "NSFB1", "NMIX"])
+def test_the_first_batch_s_terms_add_up_and_leave_nothing(name, profile, paths, monkeypatch):
+    monkeypatch.setattr(mixed, "training_pairs", lambda _, dataset, __: FakePairs(dataset, "train", 12, 32))
+    monkeypatch.setattr(mixed, "batches_of", lambda pairs, size, device: Batches(pairs, size, device))
+    steps, step = [], watch.EpochLog.step
+    monkeypatch.setattr(watch.EpochLog, "step", lambda log, seen: (steps.append(seen), step(log, seen)))
+    before, random = sorted(paths.base.rglob("*")), torch.get_rng_state()
+    terms = loops.first_batch_terms(named_run(profile, name), profile, paths)
+    assert sorted(paths.base.rglob("*")) == before
+    assert torch.equal(torch.get_rng_state(), random)
+    assert len(steps) == 1
+    *names, last = terms.index
+    weights = losses.WEIGHTS[{"A": "autoencoder", "G": "gan", "N": "restorer"}[name[0]]]
+    assert last == "loss" and terms.loc[names, "weight"].to_dict() == weights
+    assert (terms.loc[names, "value"] > 0).all()
+    total = terms.loc[names, "weighted"].sum()
+    assert terms.loc["loss", "weighted"] == pytest.approx(total, rel=1e-6)
+
+
+@pytest.mark.parametrize("network", ["autoencoder", "gan"])
+def test_the_first_batch_s_terms_are_those_of_training(network, profile, paths, monkeypatch):
+    use_fakes(monkeypatch, train=profile.batch_size)  # one batch is the whole epoch
+    run = Run("XSFB1", network, (("SFB1", 1),), (1,))
+    terms = loops.first_batch_terms(run, profile, paths)
+    row = loops.train(run, profile, paths).iloc[0]
+    assert terms["value"].drop("loss").to_dict() == {name: row[name] for name in losses.WEIGHTS[network]}
+    assert terms.loc["loss", "weighted"] == row["loss"]
+    assert loops.first_batch_terms(run, profile, paths).equals(terms)  # whatever has been trained
+
+
+def test_the_summary_tells_last_from_best_epoch():
+    history = pd.DataFrame(
+        {
+            "epoch": [1, 2, 3],
+            "val_psnr": [20.0, 22.0, 21.0],
+            "val_ssim": [0.5, 0.7, 0.6],
+            "images_per_s": [1.0, 9.0, 3.0],
+            "seconds": [60.0, 60.0, 60.0],
+            "overhead_seconds": [0.0, 30.0, 30.0],
+        }
+    )
+    runs, facts = {"ASFB1": history, "ASFB2": history}, {"validation_input": {"psnr": 19.0}}
+    table = curves.summary(runs, dict.fromkeys(runs, facts))
+    assert table["run"].tolist() == ["ASFB1", "ASFB2"]
+    assert table.iloc[0, 1:].tolist() == [3, 19.0, 21.0, 22.0, 2, 0.6, 3.0, 4.0]
+    both = curves.together(runs)
+    assert both["run"].tolist() == ["ASFB1"] * 3 + ["ASFB2"] * 3 and both.index.tolist() == list(range(6))
+    assert "seconds" not in both and both["val_psnr"].tolist() == 2 * [20.0, 22.0, 21.0]

@@ -1,4 +1,4 @@
-"""Figures of training: curves of one run, an overview of several, and validation faces over the epochs."""
+"""What training looked like: curves of one run, several side by side, validation faces over the epochs."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,6 +17,33 @@ STRIP_EPOCHS = 6  # rows of the strip, so that faces stay large enough on a page
 def plotted(history: pd.DataFrame) -> pd.DataFrame:
     """The part of a history that is the same on every repetition."""
     return history.drop(columns=[name for name in MACHINE_COLUMNS if name in history])
+
+
+def together(histories: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """That part of several runs' histories in one table, told apart by its last column `run`."""
+    parts = [plotted(history).assign(run=name) for name, history in histories.items()]
+    return pd.concat(parts).reset_index(drop=True)
+
+
+def summary(histories: dict[str, pd.DataFrame], facts: dict[str, dict]) -> pd.DataFrame:
+    """One row per run: validation scores of the blurred input, of the last and the best epoch; its cost."""
+    rows = []
+    for name, history in histories.items():
+        best, last = history.loc[history["val_psnr"].idxmax()], history.iloc[-1]
+        rows.append(
+            {
+                "run": name,
+                "epochs": len(history),
+                "input PSNR (dB)": facts[name]["validation_input"]["psnr"],
+                "last PSNR (dB)": last["val_psnr"],
+                "best PSNR (dB)": best["val_psnr"],
+                "best epoch": int(best["epoch"]),
+                "last SSIM": last["val_ssim"],
+                "images/s": history["images_per_s"].median(),
+                "minutes": history[["seconds", "overhead_seconds"]].to_numpy().sum() / 60,
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 @styled

@@ -1,4 +1,4 @@
-"""The sentences that end notebooks 05 to 07, each written from the numbers of the run."""
+"""What notebooks 05, 06 and 13 conclude: sentences written from the numbers of the run."""
 
 import numpy as np
 import pandas as pd

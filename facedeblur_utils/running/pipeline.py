@@ -147,6 +147,10 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
     made = [paths.results / f"deblurred.{kind}" for kind in ("png", "html")]
     own = {"extras": tuple(shown), "keys": ("image_size",)}
     chain.append(declare.stage("08_deblur_your_photo", weights, outputs=made, **own))
+    made = [paths.tables / "table_x_metric_audit.csv", paths.discussion("13")]
+    # It takes the networks' weights at the last epoch, and the scores that the articles report.
+    needed = (*literature, *results, paths.scores)
+    chain.append(declare.stage("13_conventions", needed, outputs=made, keys=("epochs",)))
     return chain
 
 

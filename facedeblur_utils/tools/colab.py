@@ -1,8 +1,9 @@
 """Google Colab: badges and set-up cells of the notebooks, and the installation that those cells start.
 
 `python -m facedeblur_utils.tools.colab` writes badge and set-up cell into every notebook, from the address in
-pyproject.toml; `python colab.py install`, run by the set-up cell, adds what Colab lacks; `check` lets pip
-resolve that for Colab's versions of Python. Standard library only: nothing else is there when it runs.
+pyproject.toml; `%run colab.py install DRIVE`, in the set-up cell, adds what Colab lacks and makes the kernel
+ready; `check` lets pip resolve that for Colab's versions of Python. Standard library only: nothing else is
+there when it runs.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import importlib.metadata
 import json
 import os
 import re
+import site
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 CONSTRAINTS = ROOT / "constraints-colab.txt"
 BADGE, SET_UP = "colab-badge", "colab-setup"  # ids of the two cells
+DRIVE_MOUNT = Path("/content/drive")
 TAG = "colab"  # marks the set-up cell, which changes no result
 # Colab's own versions of these fit its GPU and each other: they are never touched.
 HELD = ("numpy", "torch", "torchvision", "pandas", "scipy", "scikit-image", "matplotlib", "pillow")
@@ -32,19 +35,9 @@ import os
 
 if "COLAB_RELEASE_TAG" in os.environ:
     DRIVE = ""  # a folder in your Google Drive, for example "facedeblur": results outlive the session
-    REPOSITORY, VERSION = "{address}", "{tag}"
     if not os.path.isdir("/content/{name}"):
-        !git clone --quiet --depth 1 --branch {{VERSION}} {{REPOSITORY}} /content/{name}
-    !python /content/{name}/facedeblur_utils/tools/colab.py install
-    %cd /content/{name}/notebooks
-    import site
-
-    site.main()  # sees the package that was just installed
-    if DRIVE:
-        from google.colab import drive
-
-        drive.mount("/content/drive")
-        os.environ["FACEDEBLUR_OUTPUT"] = f"/content/drive/MyDrive/{{DRIVE}}\"
+        !git -C /content clone --quiet --depth 1 --branch {tag} {address}
+    %run /content/{name}/facedeblur_utils/tools/colab.py install "$DRIVE"
 """
 
 
@@ -130,6 +123,20 @@ def install() -> int:
     return code or subprocess.run([*pip, "--no-deps", "--editable", str(ROOT)]).returncode
 
 
+def settle(drive: str = "") -> None:
+    """Make this kernel ready: it sees what was installed, works in `notebooks/`, and writes to Drive.
+
+    `drive` is a folder in Google Drive for all outputs; empty: they stay in the session.
+    """
+    site.main()
+    os.chdir(ROOT / "notebooks")
+    if drive:
+        from google.colab import drive as google_drive
+
+        google_drive.mount(str(DRIVE_MOUNT))
+        os.environ["FACEDEBLUR_OUTPUT"] = str(DRIVE_MOUNT / "MyDrive" / drive)
+
+
 def check() -> int:
     """Let pip resolve, without installing, what it would add in Colab; prints the versions it chose."""
     for python in PYTHONS:
@@ -148,10 +155,21 @@ def check() -> int:
     return 0
 
 
-if __name__ == "__main__":
-    commands = {"install": install, "check": check}
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; the exit code is pip's."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("command", nargs="?", choices=commands)
-    if asked := parser.parse_args().command:
-        sys.exit(commands[asked]())
+    parser.add_argument("command", nargs="?", choices=("install", "check"))
+    parser.add_argument("drive", nargs="?", default="", help="with install: folder in Google Drive")
+    chosen = parser.parse_args(arguments)
+    if chosen.command == "check":
+        return check()
+    if chosen.command == "install":
+        code = install()
+        settle(chosen.drive)
+        return code
     print("changed:", ", ".join(write_notebooks(ROOT / "notebooks")) or "nothing")
+    return 0
+
+
+if __name__ == "__main__" and (failed := main()):
+    sys.exit(failed)

@@ -6,15 +6,16 @@ import time
 
 import numpy as np
 import pandas as pd
+import torch
 
 from facedeblur_utils.models.networks import NETWORKS
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.progress import Progress
-from facedeblur_utils.training import losses, watch, workers
+from facedeblur_utils.training import losses, mixed, watch, workers
 from facedeblur_utils.training.batches import images_per_epoch
 from facedeblur_utils.training.experiments import Run
-from facedeblur_utils.training.trainer import Keeper, Trainer, find_start, open_trainer
+from facedeblur_utils.training.trainer import Keeper, Trainer, find_start, fresh_trainer, open_trainer
 from facedeblur_utils.training.watch import EpochLog
 
 CROPPED_SHARE = 0.9  # of the restorer's epochs, where the profile crops; the last ones see whole faces
@@ -80,6 +81,29 @@ def _train(trainer: Trainer, keeper: Keeper) -> None:
         saving = time.perf_counter() - began
     keeper.mirror.finish()
     progress.finish(f"validation PSNR {row['val_psnr']:.2f} dB, SSIM {row['val_ssim']:.4f}")
+
+
+def first_batch_terms(run: Run, profile: Profile, paths: RunPaths) -> pd.DataFrame:
+    """The loss of the first batch of `run`, as its loop computes it with the first weights, term by term.
+
+    Columns `value`, `weight` and `weighted`; the last row, `loss`, is the loop's own sum. The weights are
+    thrown away afterwards: nothing is read from a checkpoint, and nothing is written. A run that starts
+    from another one is shown as if it didn't. Raises StudyError for missing data.
+    """
+    pairs = {name: mixed.training_pairs(paths, name, profile) for name in run.datasets}
+    with torch.random.fork_rng(devices=[]):
+        trainer, facts = fresh_trainer(run, profile, paths.training(run.name), pairs, profile.seed, {})
+        trainer.limit = 1
+        silent = Progress(profile.batch_size, run.name, stream=io.StringIO())
+        log = EpochLog(trainer.accelerator, silent, f"{run.name}, first batch", profile.batch_size)
+        seen = globals()[NETWORKS[run.network].loop](trainer, run.dataset_at(1), 1, log)
+    weights = facts["loss_weights"]
+    # A loss of one term is logged as the loss alone.
+    values = {name: seen[name if len(weights) > 1 else "loss"] for name in weights}
+    table = pd.DataFrame({"value": values, "weight": weights}).rename_axis("term")
+    table["weighted"] = table["value"] * table["weight"]
+    table.loc["loss", "weighted"] = seen["loss"]
+    return table
 
 
 def autoencoder_epoch(trainer: Trainer, dataset: str, epoch: int, log: EpochLog) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """One training run in progress: its networks, optimisers and data, opened, resumed and saved."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -62,6 +63,7 @@ class Trainer:
     perceptual: vgg.Features | None = None
     epoch: int = 0
     history: list[dict] = field(default_factory=list)
+    limit: int | None = None  # of batches in an epoch, to look at the first ones; None: all
 
     @property
     def restorer(self) -> nn.Module:
@@ -84,12 +86,13 @@ class Trainer:
 
     def batches(self, dataset: str, epoch: int) -> Iterator[Batch]:
         """This process's share of the batches of `epoch`."""
-        engine = self.accelerator
-        return self.data.batches(dataset).epoch(self.seed, epoch, engine.process_index, engine.num_processes)
+        engine, data = self.accelerator, self.data.batches(dataset)
+        share = data.epoch(self.seed, epoch, engine.process_index, engine.num_processes)
+        return itertools.islice(share, self.limit)
 
     def target_features(self, dataset: str, batch: Batch) -> Tensor | None:
         """Kept features of the batch's sharp images; a short run computes them as it goes."""
-        few = self.run.epochs <= 2  # no more often than once as it is and once mirrored
+        few = self.limit or self.run.epochs <= 2  # no more often than once as it is and once mirrored
         return None if few else self.data.target_features(dataset, batch)
 
     def state(self) -> dict:
@@ -197,31 +200,9 @@ def open_trainer(start: Start, paths: RunPaths) -> tuple[Trainer, Keeper]:
     checkpoints.
     """
     run, profile, folder = start.run, start.profile, start.folder
-    kind, why = precision.choose(profile.precision)
-    accelerator = precision.engine(kind)
-    perceptual = setup.perceptual_of(run, profile, folder, accelerator, kind)
+    trainer, facts = fresh_trainer(run, profile, folder, start.pairs, start.seed, start.identity)
+    accelerator = trainer.accelerator
     validation = Validation(mixed.validation_pairs(paths, run.datasets), accelerator.device)
-    nets, optimizers = setup.seeded_nets(run, profile, start.seed)
-    setup.share_batch_norm(run.name, nets, accelerator)
-    facts = setup.facts_of(run, profile, nets, optimizers) | setup.loss_facts(run, perceptual)
-    facts |= {
-        "precision": kind,
-        "compiled": profile.compile,
-        "precision_reason": why,
-        "device": str(accelerator.device),
-        "processes": accelerator.num_processes,
-    }
-    trainer = Trainer(
-        run=run,
-        profile=profile,
-        seed=start.seed,
-        identity=start.identity,
-        accelerator=accelerator,
-        nets={name: accelerator.prepare(net) for name, net in nets.items()},
-        optimizers={name: accelerator.prepare(optimizer) for name, optimizer in optimizers.items()},
-        data=TrainingData(start.pairs, profile.batch_size, accelerator.device, perceptual),
-        perceptual=perceptual,
-    )
     if profile.compile:
         for net in trainer.nets.values():
             net.compile()
@@ -237,6 +218,40 @@ def open_trainer(start: Start, paths: RunPaths) -> tuple[Trainer, Keeper]:
     if accelerator.is_main_process:
         keeper.begin(trainer, facts)
     return trainer, keeper
+
+
+def fresh_trainer(
+    run: Run, profile: Profile, folder: RunFolder, pairs: dict, seed: int, identity: dict
+) -> tuple[Trainer, dict]:
+    """`run` with its first weights drawn from `seed`, on training `pairs` by dataset, and facts about it.
+
+    Writes nothing into `folder`, which only says where the other runs are.
+    """
+    kind, why = precision.choose(profile.precision)
+    accelerator = precision.engine(kind)
+    perceptual = setup.perceptual_of(run, profile, folder, accelerator, kind)
+    nets, optimizers = setup.seeded_nets(run, profile, seed)
+    setup.share_batch_norm(run.name, nets, accelerator)
+    facts = setup.facts_of(run, profile, nets, optimizers) | setup.loss_facts(run, perceptual)
+    facts |= {
+        "precision": kind,
+        "compiled": profile.compile,
+        "precision_reason": why,
+        "device": str(accelerator.device),
+        "processes": accelerator.num_processes,
+    }
+    trainer = Trainer(
+        run=run,
+        profile=profile,
+        seed=seed,
+        identity=identity,
+        accelerator=accelerator,
+        nets={name: accelerator.prepare(net) for name, net in nets.items()},
+        optimizers={name: accelerator.prepare(optimizer) for name, optimizer in optimizers.items()},
+        data=TrainingData(pairs, profile.batch_size, accelerator.device, perceptual),
+        perceptual=perceptual,
+    )
+    return trainer, facts
 
 
 def _mirror_of(folder: RunFolder, profile: Profile) -> Mirror:
