@@ -11,7 +11,7 @@ from matplotlib.patches import FancyBboxPatch
 from facedeblur_utils.literature.loader import load
 from facedeblur_utils.literature.prisma import Flow, flow
 from facedeblur_utils.literature.schema import TOPICS
-from facedeblur_utils.literature.shapes import TOPIC_NAMES
+from facedeblur_utils.literature.shapes import TOPIC_NAMES, names
 from facedeblur_utils.reporting.figures import COLOURS, WIDE
 
 FILL, SIDE_FILL, EDGE = "#e8f0f7", "#f4f4f4", "#44546a"
@@ -56,9 +56,7 @@ def topics_figure() -> tuple[Figure, pd.DataFrame]:
     """The matrix of Table 2.3: a filled square where a survey covers a topic; its data."""
     frame = load("2.3")
     covered = frame[list(TOPICS)].to_numpy()
-    names = [
-        f"{row.reference} ({year})" for row, year in zip(frame.itertuples(), load("2.2")["year"], strict=True)
-    ]
+    labels = names(frame) + ", " + load("2.2")["year"].astype(str)
     fig, ax = plt.subplots(figsize=(WIDE, 3.0))
     for y, row in enumerate(covered):
         for x, yes in enumerate(row):
@@ -69,7 +67,7 @@ def topics_figure() -> tuple[Figure, pd.DataFrame]:
         range(len(TOPICS)),
         [f"{textwrap.fill(t, 12)}\n{n} of 9" for t, n in zip(TOPIC_NAMES, covered.sum(axis=0), strict=True)],
     )
-    ax.set_yticks(range(len(frame)), names)
+    ax.set_yticks(range(len(frame)), labels)
     ax.set(xlim=(-0.6, len(TOPICS) - 0.4), ylim=(len(frame) - 0.4, -0.6))
     ax.tick_params(length=0)
     ax.xaxis.tick_top()
