@@ -485,6 +485,19 @@ def test_tables_sort_filter_and_link_in_a_browser(paths):
         assert not chromium.problems
 
 
+@pytest.mark.skipif(browser.PROGRAM is None, reason="no Chromium here")
+def test_numbers_sort_as_numbers(tmp_path):
+    cells = ["2", "10 000", "-16.35", "0.77", "-2", "0.0417"]
+    (tmp_path / "page.html").write_text(browsing.filterable(pd.DataFrame({"a": cells}), "numbers"))
+    with browser.Browser() as chromium:
+        chromium.open(tmp_path / "page.html")
+        chromium.run("document.querySelector('#numbers th button').click()")
+        shown = chromium.run(
+            "[...document.querySelectorAll('#numbers tbody td')].map(cell => cell.textContent)"
+        )
+    assert shown == ["-16.35", "-2", "0.0417", "0.77", "2", "10 000"]
+
+
 # Figures
 
 
