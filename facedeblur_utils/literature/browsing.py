@@ -29,7 +29,8 @@ STYLE = """<style>
 .lit {overflow-x: auto; margin: 0 0 1.5em}
 .lit table {border-collapse: collapse; font-size: 0.85em}
 .lit caption {text-align: left; font-weight: bold; padding: 0.3em 0}
-.lit th, .lit td {text-align: left; vertical-align: top; padding: 0.25em 0.5em; border-bottom: 1px solid #aaa}
+.lit table th, .lit table td {text-align: left; vertical-align: top; padding: 0.25em 0.5em;
+  border-bottom: 1px solid #aaa}
 .lit th button {font: inherit; font-weight: bold; color: inherit; background: none; border: 0; padding: 0;
   text-align: left; cursor: pointer}
 .lit th[aria-sort=ascending] button::after {content: " \\25B2"}
@@ -113,6 +114,7 @@ def write_page(paths: RunPaths) -> Path:
     page = "\n".join(
         [
             '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width">',
             f"<title>{TITLE}</title>{STYLE}{PAGE_STYLE}</head><body><h1>{TITLE}</h1>",
             "<p>Click on a header to sort by it, type below it to filter. [n] leads to the references, a",
             f"title to the work itself where its address is known.</p>{shortened}",
