@@ -9,14 +9,19 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from facedeblur_utils.literature.loader import load
-from facedeblur_utils.literature.prisma import Flow, flow
+from facedeblur_utils.literature.prisma import MAIN, OTHER, OUT, SILENT, boxes
 from facedeblur_utils.literature.schema import TOPICS
-from facedeblur_utils.literature.shapes import TOPIC_NAMES
+from facedeblur_utils.literature.shapes import TOPIC_NAMES, names
 from facedeblur_utils.reporting.figures import COLOURS, WIDE, styled
 
-FILL, SIDE_FILL, EDGE = "#e8f0f7", "#f4f4f4", "#44546a"
+FILL, SIDE_FILL, PHASE_FILL, EDGE = "#e8f0f7", "#f4f4f4", "#cfdcea", "#44546a"
+FLOW_COLUMNS = {MAIN: (0.205, 0.29), OUT: (0.545, 0.29), OTHER: (0.865, 0.265)}  # centre and width
+FLOW_LETTERS = 34  # in a line of a box
+# Centre and height of each level of a flow, as shares of its panel.
+FLOW_LEVELS = ((0.8925, 0.205), (0.648, 0.205), (0.4485, 0.115), (0.264, 0.175), (0.072, 0.13))
 
 
+@styled
 def structure_figure() -> tuple[Figure, pd.DataFrame]:
     """Figure 1.1: the steps of the thesis from top to bottom, an arrow where one feeds another; its data."""
     steps = load("structure")
@@ -44,13 +49,14 @@ def structure_figure() -> tuple[Figure, pd.DataFrame]:
 
 @styled
 def prisma_figure() -> tuple[Figure, pd.DataFrame]:
-    """Figure 2.1: both searches, with 'not reported' where the thesis gives no number; its data."""
-    fig, axes = plt.subplots(1, 2, figsize=(WIDE, 3.9))
-    for ax, review, letter in zip(axes, ("articles", "surveys"), "ab", strict=True):
+    """Figure 2.1: both searches as PRISMA 2020 draws them; its data."""
+    flows = {review: boxes(review) for review in ("articles", "surveys")}
+    fig, axes = plt.subplots(2, 1, figsize=(WIDE, 7.9))
+    for ax, (review, flow), letter in zip(axes, flows.items(), "ab", strict=True):
         _empty(ax)
         ax.set_title(f"({letter}) Review of {review}")
-        _draw_flow(ax, flow(review), review)
-    return fig, load("prisma")
+        _draw_flow(ax, flow)
+    return fig, pd.concat([frame.assign(review=review) for review, frame in flows.items()], ignore_index=True)
 
 
 @styled
@@ -58,9 +64,7 @@ def topics_figure() -> tuple[Figure, pd.DataFrame]:
     """The matrix of Table 2.3: a filled square where a survey covers a topic; its data."""
     frame = load("2.3")
     covered = frame[list(TOPICS)].to_numpy()
-    names = [
-        f"{row.reference} ({year})" for row, year in zip(frame.itertuples(), load("2.2")["year"], strict=True)
-    ]
+    labels = names(frame) + ", " + load("2.2")["year"].astype(str)
     fig, ax = plt.subplots(figsize=(WIDE, 3.0))
     for y, row in enumerate(covered):
         for x, yes in enumerate(row):
@@ -71,7 +75,7 @@ def topics_figure() -> tuple[Figure, pd.DataFrame]:
         range(len(TOPICS)),
         [f"{textwrap.fill(t, 12)}\n{n} of 9" for t, n in zip(TOPIC_NAMES, covered.sum(axis=0), strict=True)],
     )
-    ax.set_yticks(range(len(frame)), names)
+    ax.set_yticks(range(len(frame)), labels)
     ax.set(xlim=(-0.6, len(TOPICS) - 0.4), ylim=(len(frame) - 0.4, -0.6))
     ax.tick_params(length=0)
     ax.xaxis.tick_top()
@@ -80,37 +84,38 @@ def topics_figure() -> tuple[Figure, pd.DataFrame]:
     return fig, frame
 
 
-def _draw_flow(ax: Axes, counts: Flow, review: str) -> None:
-    main, side, width = 0.27, 0.77, 0.5
-    screened = f"Titles and abstracts screened\nn = {counts.found}"
-    found = _box(ax, 0.5, 0.7, 0.96, 0.11, screened)
-    read = _box(ax, main, 0.42, width, 0.12, f"Read in full\nn = {counts.read + counts.others}")
-    name = f"{review.capitalize()} in the review\nn = {counts.included}"
-    included = _box(ax, main, 0.1, width, 0.12, name)
-    for i, row in enumerate(counts.databases.itertuples()):
-        share = 1 / len(counts.databases)
-        text = f"{_wrapped(row.source)}\nn = {row.found}"
-        _arrow(ax, _box(ax, (i + 0.5) * share, 0.92, 0.9 * share, 0.14, text), found)
-    _line(ax, (main, found[1] - found[3] / 2), (main, read[1] + read[3] / 2))
-    _arrow(ax, read, included)
-    parts = " + ".join(str(n) for n in counts.databases["excluded"])
-    text = f"Excluded by title or\nabstract, n = {counts.excluded}\n({parts})"
-    _sideways(ax, main, _box(ax, side, 0.56, 0.42, 0.13, text, fill=SIDE_FILL))
-    if counts.unexplained:
-        why = "duplicates, out of reach,\noff topic: not reported"
-        text = f"Left out after reading\nn = {counts.unexplained}\n{why}"
-        _sideways(ax, main, _box(ax, side, 0.26, 0.42, 0.19, text, fill=SIDE_FILL))
-    if counts.others:
-        box = _box(ax, side, 0.42, 0.34, 0.09, f"From other sources\nn = {counts.others}")
-        _line(ax, (box[0] - box[2] / 2, box[1]), (read[0] + read[2] / 2, read[1]))
+def _draw_flow(ax: Axes, flow: pd.DataFrame) -> None:
+    """A column for the databases, one for what is left out, one for other sources; phases at the left."""
+    drawn = {}
+    for row in flow.itertuples():
+        lines = [row.box, f"n: {SILENT}" if row.n == SILENT else f"n = {row.n}", *row.below.split("; ")]
+        x, width = FLOW_COLUMNS[row.column]
+        text = "\n".join(textwrap.fill(line, FLOW_LETTERS) for line in lines).strip()
+        y, height = FLOW_LEVELS[row.level]
+        fill = SIDE_FILL if row.column == OUT else FILL
+        drawn[row.column, row.level] = _box(ax, x, y, width, height, text, fill=fill)
+    for (column, level), box in drawn.items():
+        if column == OUT:
+            source = drawn[MAIN, level]
+            _line(ax, (source[0] + source[2] / 2, box[1]), (box[0] - box[2] / 2, box[1]))
+            continue
+        below = [other for c, other in drawn if c == column and other > level]
+        if below:
+            _line(ax, (box[0], box[1] - box[3] / 2), (box[0], _top(drawn[column, min(below)])))
+        elif column == OTHER and level:  # the last of the other sources joins the included ones
+            included = drawn[MAIN, max(flow["level"])]
+            ax.plot([box[0]] * 2, [box[1] - box[3] / 2, included[1]], color=EDGE, lw=0.8, linestyle="-")
+            _line(ax, (box[0], included[1]), (included[0] + included[2] / 2, included[1]))
+    for phase, levels in flow.groupby("phase", sort=False)["level"]:
+        top, bottom = FLOW_LEVELS[levels.min()], FLOW_LEVELS[levels.max()]
+        low, high = bottom[0] - bottom[1] / 2, top[0] + top[1] / 2
+        _box(ax, 0.02, (low + high) / 2, 0.036, high - low, phase, fill=PHASE_FILL, rotation=90)
 
 
-def _wrapped(name: str) -> str:
-    head, _, tail = name.rpartition(" ")
-    return f"{head}\n{tail}" if head else name
+def _top(box: tuple) -> float:
+    return box[1] + box[3] / 2
 
 
-@styled
 def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
     fig, ax = plt.subplots(figsize=(width, height))
     _empty(ax)
@@ -122,7 +127,16 @@ def _empty(ax: Axes) -> None:
     ax.axis("off")
 
 
-def _box(ax: Axes, x: float, y: float, width: float, height: float, text: str, fill: str = FILL) -> tuple:
+def _box(
+    ax: Axes,
+    x: float,
+    y: float,
+    width: float,
+    height: float,
+    text: str,
+    fill: str = FILL,
+    rotation: float = 0,
+) -> tuple:
     """A box with centred text; returns (x, y, width, height) for arrows."""
     corner = (x - width / 2, y - height / 2)
     patch = FancyBboxPatch(
@@ -135,18 +149,13 @@ def _box(ax: Axes, x: float, y: float, width: float, height: float, text: str, f
         lw=0.7,
     )
     ax.add_patch(patch)
-    ax.text(x, y, text, ha="center", va="center", fontsize=6.5, linespacing=1.25)
+    ax.text(x, y, text, ha="center", va="center", fontsize=6.5, linespacing=1.25, rotation=rotation)
     return x, y, width, height
 
 
 def _arrow(ax: Axes, start: tuple, end: tuple) -> None:
     """From the bottom of one box to the top of another."""
     _line(ax, (start[0], start[1] - start[3] / 2), (_nearest(start[0], end), end[1] + end[3] / 2))
-
-
-def _sideways(ax: Axes, x: float, box: tuple) -> None:
-    """From the vertical line at `x` to the left side of a box."""
-    _line(ax, (x, box[1]), (box[0] - box[2] / 2, box[1]))
 
 
 def _line(ax: Axes, tail: tuple, tip: tuple) -> None:

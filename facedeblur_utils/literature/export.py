@@ -1,6 +1,5 @@
-"""Writes the literature tables: CSV, Markdown, LaTeX that fits an A4 page with `\\cite`, filterable HTML."""
+"""Writes the literature tables: CSV, Markdown, LaTeX that fits an A4 page with `\\cite`."""
 
-import html
 import math
 import re
 from functools import cache
@@ -30,7 +29,7 @@ def export_literature(paths: RunPaths) -> list[Path]:
         path
         for name, table in TABLES.items()
         if table.printed
-        for path in export_text_table(printed(name), table.file, _caption(name), paths)
+        for path in export_text_table(printed(name), table.file, table_caption(name), paths)
     ]
     return [*written, write_text(paths.tables / BIB.name, BIB.read_text(encoding="utf-8"))]
 
@@ -46,9 +45,17 @@ def export_text_table(frame: pd.DataFrame, name: str, caption: str, paths: RunPa
     ]
 
 
+def table_caption(name: str) -> str:
+    """Our caption of Table `name`; says what in the table isn't in the thesis's own words."""
+    table, ours = TABLES[name], "caption and headers are in our words"
+    if table.reworded:
+        ours = f"caption, headers and what stands under {_and(table.reworded)} are in our words"
+    return f"{table.title} (thesis, Table {name}; {ours})"
+
+
 def numbered(frame: pd.DataFrame) -> pd.DataFrame:
     """`frame` with the thesis's numbers for the sources: `[@wang2004image]` becomes [84]."""
-    return frame.map(lambda cell: CITATION.sub(lambda m: f" [{_numbers()[m[1]]}]", str(cell)))
+    return frame.map(lambda cell: CITATION.sub(lambda m: f" [{numbers()[m[1]]}]", str(cell)))
 
 
 def markdown(frame: pd.DataFrame, caption: str) -> str:
@@ -106,28 +113,13 @@ def column_shares(frame: pd.DataFrame, characters: int) -> list[float]:
         narrow |= found
 
 
-def filterable(frame: pd.DataFrame, name: str) -> str:
-    """HTML of `frame` under a field that hides the rows without what is typed; needs no library."""
-    identity = re.sub(r"\W", "_", name)
-    body = numbered(frame).to_html(index=False, table_id=identity, escape=True, border=0)
-    script = (
-        f"for (const row of document.querySelectorAll('#{identity} tbody tr'))"
-        "row.hidden = !row.textContent.toLowerCase().includes(this.value.toLowerCase())"
-    )
-    return (
-        f"<style>#{identity} td, #{identity} th {{text-align: left; vertical-align: top}}</style>"
-        f'<input type="search" placeholder="filter rows" aria-label="filter rows" '
-        f'oninput="{html.escape(script)}">{body}'
-    )
+def _and(names: tuple[str, ...]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
 
 
 def _longest_word(text: str) -> int:
     """Letters of the longest piece of `text` without a place for a line break (hyphens, and dots in code)."""
     return max(map(len, re.split(r"[\s_-]|\.(?=[a-z])", text)))
-
-
-def _caption(name: str) -> str:
-    return f"{TABLES[name].title} (thesis, Table {name})"
 
 
 def _latex_cell(text) -> str:
@@ -144,6 +136,7 @@ def _latex_text(text: str) -> str:
 
 
 @cache
-def _numbers() -> dict[str, int]:
+def numbers() -> dict[str, int]:
+    """The thesis's number of each reference, by key."""
     frame = references()
     return dict(zip(frame["key"], frame["number"], strict=True))

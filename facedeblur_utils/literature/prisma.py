@@ -8,6 +8,8 @@ from facedeblur_utils.errors import StudyError
 from facedeblur_utils.literature.loader import load
 
 INCLUDED = {"articles": "2.6", "surveys": "2.2"}  # the table that lists what each review ended with
+SILENT = "not reported"
+MAIN, OUT, OTHER = "databases", "left out", "other sources"  # the columns of a PRISMA flow
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,51 @@ def flow(review: str) -> Flow:
     if result.unexplained < 0:
         raise StudyError(f"prisma.csv: fewer {review} were read than Table {INCLUDED[review]} includes")
     return result
+
+
+def boxes(review: str) -> pd.DataFrame:
+    """The boxes of a review's PRISMA 2020 flow: phase, level, column, box, n and what stands below it.
+
+    `level` counts from the top; boxes of one level stand side by side. `n` is a number as text, or
+    "not reported" where the thesis's text gives none and none follows from the others.
+    """
+    counts = flow(review)
+    by_database = [f"{row.source}: {row.found}" for row in counts.databases.itertuples()]
+    excluded = [f"{row.source}: {row.excluded}" for row in counts.databases.itertuples()]
+    rows = [
+        ("Identification", 0, MAIN, "Records identified in databases", counts.found, by_database),
+        ("Identification", 0, OUT, "Duplicates removed before screening", SILENT, []),
+        ("Screening", 1, MAIN, "Records screened", counts.found, ["by title and abstract"]),
+        ("Screening", 1, OUT, "Records excluded", counts.excluded, excluded),
+        ("Screening", 2, MAIN, "Reports sought for retrieval", counts.read, []),
+    ]
+    if counts.unexplained:
+        rows += [
+            ("Screening", 2, OUT, "Reports not retrieved", SILENT, []),
+            ("Screening", 3, MAIN, "Reports assessed for eligibility", SILENT, [f"at most {counts.read}"]),
+            ("Screening", 3, OUT, "Reports excluded", SILENT, _left(counts.unexplained)),
+        ]
+    else:  # as many are included as were sought, so that none can have been lost on the way
+        rows += [
+            ("Screening", 2, OUT, "Reports not retrieved", SILENT, ["none, since all are included"]),
+            ("Screening", 3, MAIN, "Reports assessed for eligibility", counts.read, []),
+            ("Screening", 3, OUT, "Reports excluded", 0, []),
+        ]
+    if counts.others:
+        rows += [
+            ("Identification", 0, OTHER, "Records from other sources", counts.others, ["sources not named"]),
+            ("Screening", 2, OTHER, "Reports sought for retrieval", counts.others, []),
+            ("Screening", 3, OTHER, "Reports assessed for eligibility", counts.others, []),
+        ]
+    else:
+        rows += [("Identification", 0, OTHER, "Records from other sources", SILENT, [])]
+    rows += [("Included", 4, MAIN, f"{review.capitalize()} included in the review", counts.included, [])]
+    frame = pd.DataFrame(rows, columns=["phase", "level", "column", "box", "n", "below"])
+    return frame.assign(n=frame["n"].astype(str), below=frame["below"].str.join("; "))
+
+
+def _left(number: int) -> list[str]:
+    return [f"{number} in all, with duplicates and reports not retrieved", "reasons not reported"]
 
 
 def totals() -> pd.DataFrame:

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.literature.loader import load
-from facedeblur_utils.literature.schema import MEASURES
+from facedeblur_utils.literature.schema import MEASURES, NONE
+from facedeblur_utils.literature.shapes import names
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.reporting.figures import COLOURS, WIDE, styled
 from facedeblur_utils.training import experiments
@@ -30,8 +31,10 @@ FAMILIES = {
     "super-resolution": "named by the task",
     "deblurring": "named by the task",
     "prediction": "prediction-weighted",
+    NONE.lower(): "none",
 }
-GAINS = ("psnr_gain_db", "mprnet_gain_db")  # not scores of an image
+GAINS = {"psnr_gain_db": "psnr_db"}  # a gain in a measure is a use of it
+NO_MEASURE = "mprnet_gain_db"  # MPRNet is a network
 REGION = "whole"  # the literature scores whole images
 INPUT = "input"  # the row of scores.csv that stands for the blurred images themselves
 MODELS = (INPUT, *experiments.MODELS)
@@ -44,7 +47,11 @@ def usage() -> pd.DataFrame:
     datasets = [{re.sub(r"-\d+[KM] .*", "", name) for name in row} for row in models["datasets"]]
     losses = [{family(loss) for loss in row} for row in training["losses"]]
     measures = [
-        {label for column, label in MEASURES.items() if column not in GAINS and not pd.isna(row[column])}
+        {
+            MEASURES[GAINS.get(column, column)]
+            for column in MEASURES
+            if column != NO_MEASURE and not pd.isna(row[column])
+        }
         for row in models.to_dict("records")
     ]
     optimisers = [set(row) for row in training["optimizers"]]
@@ -107,13 +114,14 @@ def kernel_figure() -> tuple[Figure, pd.DataFrame]:
         )
         ends = row.kernel_sizes_px or [row.kernel_min_px, row.kernel_max_px]
         ax.plot(ends, [y] * len(ends), "o" if row.kernel_sizes_px else "|", color=COLOURS[0])
-    ax.set_yticks(range(len(rows)), rows["reference"])
+    ax.set_yticks(range(len(rows)), names(rows))
     ax.set(
         xlabel="kernel side in pixels (dots: the sizes that the article lists)", ylim=(len(rows) - 0.5, -0.5)
     )
     ax.grid(axis="x")
     ax.tick_params(left=False)
-    return fig, rows[["number", "reference", "kernel_min_px", "kernel_max_px"]].reset_index(drop=True)
+    data = rows.assign(reference=names(rows))[["number", "reference", "kernel_min_px", "kernel_max_px"]]
+    return fig, data.reset_index(drop=True)
 
 
 def reported_scores() -> pd.DataFrame:
@@ -125,7 +133,7 @@ def reported_scores() -> pd.DataFrame:
     ]
     return pd.DataFrame(
         {
-            "source": rows["reference"],
+            "source": names(rows),
             "on": where,
             "PSNR": rows["psnr_db"],
             "SSIM": rows["ssim"],
@@ -153,8 +161,8 @@ def scores_figure(paths: RunPaths) -> tuple[Figure, pd.DataFrame]:
     """Reported PSNR and SSIM as dots, one line for each source and dataset, this study's below; its data."""
     scores = pd.concat([frame for frame in (reported_scores(), study_scores(paths)) if len(frame)])
     scores = scores.reset_index(drop=True)
-    names = scores["source"] + ", " + scores["on"]
-    lines = list(dict.fromkeys(names))
+    labels = scores["source"] + ", " + scores["on"]
+    lines = list(dict.fromkeys(labels))
     fig, axes = plt.subplots(1, 2, figsize=(WIDE, 0.8 + 0.2 * len(lines)), sharey=True)
     looks = {
         "article": dict(marker="o", color=COLOURS[0], s=22),
@@ -164,7 +172,7 @@ def scores_figure(paths: RunPaths) -> tuple[Figure, pd.DataFrame]:
     for ax, measure in zip(axes, ("PSNR", "SSIM"), strict=True):
         for role, rows in scores.groupby("role", sort=False):
             ax.scatter(
-                rows[measure], [lines.index(name) for name in names[rows.index]], label=role, **looks[role]
+                rows[measure], [lines.index(name) for name in labels[rows.index]], label=role, **looks[role]
             )
         ax.set_xlabel("PSNR in dB" if measure == "PSNR" else measure)
         ax.grid()

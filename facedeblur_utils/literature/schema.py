@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 LEVELS = ("Low", "Medium", "High")
+NONE = "None"  # a loss of Table 2.8: printed as this word, which is more than silence
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Column:
 class Table:
     """One CSV file. `printed` counts the rows and columns of the thesis's table, below its header.
 
-    `parallel` names list columns of equal length: their n-th elements belong together.
+    `reworded` names the printed columns whose cells are in our words; all others are the thesis's, to the
+    letter. `parallel` names list columns of equal length: their n-th elements belong together.
     """
 
     file: str
@@ -30,6 +32,7 @@ class Table:
     rows: int
     columns: dict[str, Column]
     printed: tuple[int, int] | None = None
+    reworded: tuple[str, ...] = ()
     parallel: tuple[tuple[str, ...], ...] = field(default=())
 
 
@@ -80,10 +83,23 @@ TABLES = {
         7,
         NUMBERED | dict(code=TEXT, question=TEXT, objectives=TEXTS, goal=TEXT),
         (7, 3),
+        ("Research question", "Objectives", "Goal"),
     ),
-    "2.1": Table("table_2_01", "What was extracted from the surveys", 4, NUMBERED | dict(item=TEXT), (4, 2)),
+    "2.1": Table(
+        "table_2_01",
+        "What was extracted from the surveys",
+        4,
+        NUMBERED | dict(item=TEXT),
+        (4, 2),
+        ("Data item",),
+    ),
     "2.2": Table(
-        "table_2_02", "The surveys found", 9, PAPER | dict(year=WHOLE, title=TEXT, content=TEXT), (9, 5)
+        "table_2_02",
+        "The surveys found",
+        9,
+        PAPER | dict(year=WHOLE, title=TEXT, content=TEXT),
+        (9, 5),
+        ("Content",),
     ),
     "2.3": Table(
         "table_2_03", "Topics that each survey covers", 9, PAPER | dict.fromkeys(TOPICS, YES_NO), (9, 8)
@@ -95,6 +111,7 @@ TABLES = {
         NUMBERED
         | dict(kind=Column(choices=("exclusion", "inclusion")), code=TEXT, printed_code=TEXT, criterion=TEXT),
         (5, 2),
+        ("Exclusion", "Inclusion"),
     ),
     "2.5": Table(
         "table_2_05",
@@ -102,6 +119,7 @@ TABLES = {
         11,
         NUMBERED | dict(questions=TEXTS, item=TEXT),
         (11, 3),
+        ("Data item",),
     ),
     "2.6": Table(
         "table_2_06",
@@ -109,15 +127,18 @@ TABLES = {
         10,
         PAPER | dict(year=WHOLE, title=TEXT, goal=TEXT, target=Column(choices=("faces", "general"))),
         (10, 6),
+        ("Goal", "Target images"),
     ),
     "2.7": Table(
         "table_2_07",
         "Data, models and reported measures of the ten articles",
         10,
         PAPER
-        | dict(datasets=NOTES, roles=NOTE, model=TEXT, improvement=TEXT, measured_on=NOTE)
+        | dict(datasets=NOTES, roles=NOTE, model=TEXT, improvement=TEXT, heading=NOTE)
+        | dict(printed_measures=NOTES, measured_on=NOTE)
         | dict.fromkeys(MEASURES, VALUE),
         (10, 5),
+        ("Datasets", "Model", "Improvements"),
     ),
     "2.8": Table(
         "table_2_08",
@@ -126,13 +147,17 @@ TABLES = {
         PAPER
         | dict(creation=TEXT, datasets=NOTES, images=COUNTS, sharp_images=COUNTS, kernels=COUNTS)
         | dict(kernel_sizes_px=COUNTS, kernel_min_px=COUNT, kernel_max_px=COUNT, angle_deg=VALUE)
-        | dict(image_size_px=COUNT, noise=NOTES, noise_sigma=VALUE)
-        | dict(noise_min_percent=VALUE, noise_max_percent=VALUE, losses=NOTES, training=NOTE)
+        | dict(image_size_px=COUNT, patch_size_px=COUNT, noise=NOTES, noise_sigma=VALUE)
+        | dict(noise_min_percent=VALUE, noise_max_percent=VALUE, losses=TEXTS, training=NOTE)
         | dict(optimizers=NOTES, learning_rates=VALUES, final_learning_rate=VALUE, momentum=VALUE)
         | dict(weight_decay=VALUE, beta1=VALUE, beta2=VALUE, batch_size=COUNT, epochs=COUNTS)
         | dict(hours=VALUE, software=NOTE, environment=NOTE, hardware=NOTES),
         (9, 5),
-        (("datasets", "images"), ("datasets", "kernels"), ("optimizers", "learning_rates")),
+        ("Making of the data", "Losses", "Training", "Environment"),
+        (
+            *(("datasets", column) for column in ("images", "sharp_images", "kernels")),
+            ("optimizers", "learning_rates"),
+        ),
     ),
     "2.9": Table(
         "table_2_09",
@@ -142,6 +167,7 @@ TABLES = {
         | dict(loss=TEXT, key=SOURCE, description=TEXT, strengths=TEXT, weaknesses=TEXT)
         | dict(cost=LEVEL, cost_note=NOTE, detail=LEVEL, detail_note=NOTE),
         (12, 6),
+        ("Description", "Strengths", "Weaknesses", "Cost", "Facial detail"),
     ),
     "2.10": Table(
         "table_2_10",
@@ -152,6 +178,7 @@ TABLES = {
         | dict(higher_means=Column(choices=("Better", "Worse")), strengths=TEXT, weaknesses=TEXT)
         | dict(best_for=TEXT, noise_sensitivity=LEVEL, pretrained=YES_NO),
         (11, 8),
+        ("Strengths", "Weaknesses", "Best for"),
     ),
     "prisma": Table(
         "prisma",
@@ -169,7 +196,7 @@ TABLES = {
     "errata": Table(
         "errata",
         "Where the thesis contradicts itself or stays silent",
-        38,
+        63,
         NUMBERED | dict(where=TEXT, finding=TEXT, handling=TEXT),
     ),
     "implementations": Table(

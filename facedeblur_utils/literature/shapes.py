@@ -7,8 +7,9 @@ from itertools import zip_longest
 
 import pandas as pd
 
+from facedeblur_utils.literature.bibliography import references
 from facedeblur_utils.literature.loader import load
-from facedeblur_utils.literature.schema import MEASURES, TABLES, TOPICS
+from facedeblur_utils.literature.schema import TABLES, TOPICS
 
 TOPIC_NAMES = (
     "Problem in detail",
@@ -20,7 +21,6 @@ TOPIC_NAMES = (
     "Metrics",
 )
 TARGETS = {"faces": "Faces only", "general": "Images in general, applied to faces"}
-SILENT = "not stated"
 
 
 def printed(name: str) -> pd.DataFrame:
@@ -29,6 +29,12 @@ def printed(name: str) -> pd.DataFrame:
     if frame.shape != TABLES[name].printed:
         raise AssertionError(f"Table {name} came out as {frame.shape}, printed is {TABLES[name].printed}")
     return frame
+
+
+def names(frame: pd.DataFrame) -> pd.Series:
+    """Who wrote each row of a table of papers, with the number that tells one Wang et al. from another."""
+    numbers = references().set_index("key")["number"]
+    return frame["reference"] + " [" + frame["key"].map(numbers).astype(str) + "]"
 
 
 def _cite(row) -> str:
@@ -84,19 +90,16 @@ def _models(frame):
     rows = []
     for row in frame.to_dict("records"):
         datasets = ", ".join(row["datasets"]) + (f" ({row['roles']})" if row["roles"] else "")
-        values = [
-            f"{label}: {row[column]:g}" for column, label in MEASURES.items() if not pd.isna(row[column])
-        ]
-        where = f"On {row['measured_on']}: " if row["measured_on"] else ""
-        measures = where + "; ".join(values) if values else SILENT
+        measures = f"{row['heading']} {_list(row['printed_measures'])}".strip()
         reference = f"{row['reference']} [@{row['key']}]"
-        rows.append((reference, datasets or SILENT, row["model"], row["improvement"], measures))
+        named = datasets or "No datasets mentioned"
+        rows.append((reference, named, row["model"], row["improvement"], measures))
     return _frame(rows, "Reference", "Datasets", "Model", "Improvements", "Reported measures")
 
 
 def _training(frame):
     rows = [
-        (_cite(row), row.creation, _list(row.losses) or "None", row.training, row.environment or SILENT)
+        (_cite(row), row.creation, _list(row.losses), row.training, row.environment or "No information")
         for row in frame.itertuples()
     ]
     return _frame(rows, "Reference", "Making of the data", "Losses", "Training", "Environment")

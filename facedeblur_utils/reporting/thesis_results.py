@@ -1,4 +1,4 @@
-"""The thesis's own numbers in Tables 5.1 to 5.5, as printed, and tables that set ours beside them."""
+"""The thesis's own Tables 4.1, 4.2 and 5.1 to 5.5, as printed, and tables that set ours beside them."""
 
 import numpy as np
 import pandas as pd
@@ -7,6 +7,21 @@ from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.reporting.tables import export_table
 
+TABLE_4_1 = {
+    "Learning rate": "0.001",
+    "Batch size": "16",
+    "Optimizer": "Adam",
+    "Criterion": "Combined Loss (MSE + Perceptual Loss)",
+    "Maximum epoch": "50",
+}
+TABLE_4_2 = {
+    "Learning rate": "0.0002",
+    "Batch size": "16",
+    "Optimizer": "Adam (betas = (0.5, 0.999))",
+    "Generator Loss": "Adversarial + MSE (Content) + SSIM",
+    "Discriminator Loss": "Binary Cross Entropy (BCE)",
+    "Maximum epoch": "50",
+}
 TABLE_5_1 = {"Autoencoder": (26.2243, 0.7491, 25.3114, 0.7225), "GAN": (23.0206, 0.8117, 24.2852, 0.8635)}
 TABLE_5_2 = {"Autoencoder": (26.2784, 0.7513, 29.3614, 0.8834), "GAN": (27.1409, 0.8860, 28.5285, 0.9396)}
 TABLE_5_4 = {
@@ -32,6 +47,7 @@ TABLE_5_3 = {  # dataset: (blur, where it was laid)
     "SB2SM": ("random blur 1", "face segmented with MediaPipe"),
 }
 OURS_5_3 = TABLE_5_3 | {"SB2SM": ("random blur 2", "face segmented with MediaPipe")}
+TRAINING = {"table_4_1": TABLE_4_1, "table_4_2": TABLE_4_2}
 PRINTED = {"table_5_1": TABLE_5_1, "table_5_2": TABLE_5_2, "table_5_4": TABLE_5_4, "table_5_5": TABLE_5_5}
 
 
@@ -70,6 +86,28 @@ def export_beside(what: str, name: str, ours: pd.DataFrame, paths: RunPaths, **l
     beside = beside_thesis(name, ours)
     caption = f"{what}: ours ({paths.profile}) and the thesis's"
     export_table(beside, f"{name}_vs_thesis", caption, paths, **layout)
+    return beside
+
+
+def training_beside_thesis(name: str, ours: pd.DataFrame) -> pd.DataFrame:
+    """Table 4.1 or 4.2 (`result_tables.training_table`) with the thesis's value of each parameter.
+
+    Raises KeyError where `ours` lacks a parameter of the thesis.
+    """
+    theirs = TRAINING[name]
+    lacking = [parameter for parameter in theirs if parameter not in set(ours["Parameter"])]
+    if lacking:
+        raise KeyError(f"{name} lacks the thesis's parameter '{lacking[0]}'")
+    printed = [theirs.get(parameter, "not in its table") for parameter in ours["Parameter"]]
+    return ours.rename(columns={"Value": "Ours"}).assign(Thesis=printed)
+
+
+def export_training_beside(name: str, ours: pd.DataFrame, paths: RunPaths) -> pd.DataFrame:
+    """Export `training_beside_thesis` as `<name>_vs_thesis` and return it."""
+    beside = training_beside_thesis(name, ours)
+    caption = f"Table {name[-3]}.{name[-1]}: ours ({paths.profile}) and the thesis's, as printed"
+    columns = r"p{0.26\linewidth}p{0.36\linewidth}p{0.3\linewidth}"  # long words break within their column
+    export_table(beside, f"{name}_vs_thesis", caption, paths, column_format=columns)
     return beside
 
 
