@@ -10,7 +10,7 @@ from facedeblur_utils.errors import StudyError, UsageError
 from facedeblur_utils.machine import side_by_side
 from facedeblur_utils.paths import run_paths
 from facedeblur_utils.profiles import load_profile, parse_overrides
-from facedeblur_utils.running import cluster, disk, pipeline, report, scheduler, summary
+from facedeblur_utils.running import cluster, disk, estimate, pipeline, report, scheduler, summary
 from facedeblur_utils.running.console import Console
 from facedeblur_utils.running.manifest import Manifest, only_one
 
@@ -59,7 +59,10 @@ def main(argv: list[str] | None = None) -> int:
 def carry_out(asked: argparse.Namespace, console: Console) -> int:
     plan = make_plan(asked)
     if asked.list or asked.dry_run:
-        summary.show_states(plan, Manifest(plan.paths), console, only_running=asked.dry_run)
+        manifest = Manifest(plan.paths)
+        names = [stage.name for stage in plan.chosen]
+        expected = estimate.expected(plan, names, measure=False)
+        summary.show_states(plan, manifest, console, expected, only_running=asked.dry_run)
         return 0
     if asked.disk:
         for line in disk.disk_lines(plan.profile, plan.paths):
@@ -75,13 +78,14 @@ def carry_out(asked: argparse.Namespace, console: Console) -> int:
             return 0
         manifest = Manifest(plan.paths)
         manifest.describe(plan.profile)
+        expected = estimate.announce(plan, manifest, console)
         result = run_plan(plan, manifest, console, asked.dask)
         manifest.complete()
         disk.keep_scores(plan.paths)
         report.write_report(plan.chain, plan.profile, plan.paths, manifest)
         if result.exit_code:
             return result.exit_code
-        summary.sum_up(plan, result, console)
+        summary.sum_up(plan, result, console, expected)
     if asked.verify:
         from facedeblur_utils.running import verify
 

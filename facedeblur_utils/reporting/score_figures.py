@@ -37,7 +37,7 @@ def gain_heat_map(gains: pd.DataFrame) -> Figure:
         ax.set(xticks=range(len(DATASETS)), yticks=range(len(MODELS)), title=f"{metric} gain{unit}")
         ax.set_xticklabels(list(DATASETS))
         ax.set_yticklabels(MODELS)
-        ax.axhline(3.5, color="white", linewidth=2)  # between autoencoders and GANs
+        ax.axhline(len(DATASETS) - 0.5, color="white", linewidth=2)  # between autoencoders and GANs
         ax.spines[:].set_visible(False)
         ax.tick_params(length=0)
         fig.colorbar(image, ax=ax, shrink=0.8)
@@ -64,8 +64,9 @@ def by_blur_length(scores: pd.DataFrame, gallery: Gallery, metric: str = "psnr")
 @styled
 def length_plot(table: pd.DataFrame) -> Figure:
     """PSNR against blur length: one plot per test set, one line per model."""
-    fig, axes = plt.subplots(2, 2, figsize=(WIDE, 4.4), sharex=True)
-    for ax, dataset in zip(axes.flat, DATASETS, strict=True):
+    rows = (len(DATASETS) + 1) // 2
+    fig, axes = plt.subplots(rows, 2, figsize=(WIDE, 2.2 * rows), sharex=True)
+    for ax, dataset in zip(axes.flat, DATASETS, strict=False):
         part = table[table["dataset"] == dataset]
         for model in [INPUT, *MODELS]:
             line = part[part["model"] == model].sort_values("length")
@@ -77,7 +78,9 @@ def length_plot(table: pd.DataFrame) -> Figure:
             )
         ax.set(title=f"{dataset} test set", ylabel="PSNR (dB)")
         ax.grid(axis="y")
-    for ax in axes[1]:
+    for ax in axes.flat[len(DATASETS) :]:
+        ax.set_axis_off()
+    for ax in axes[-1]:
         ax.set_xlabel("blur length (pixels)")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside right center")
@@ -89,8 +92,8 @@ def _line(model: str) -> dict:
     if model == INPUT:
         return {"color": "black", "linestyle": "-", "linewidth": 2, "marker": ""}
     number = list(DATASETS).index(model[1:])
-    colour = [COLOURS[i] for i in (0, 1, 3, 6)][number]
-    return {"color": colour, "linestyle": {"A": "-", "G": "--"}[model[0]], "marker": "os^D"[number]}
+    colour = [COLOURS[i] for i in (0, 1, 3, 6, 4, 5, 7)][number % 7]
+    return {"color": colour, "linestyle": {"A": "-", "G": "--"}[model[0]], "marker": MARKERS[number % 7]}
 
 
 @styled

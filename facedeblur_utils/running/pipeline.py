@@ -110,7 +110,7 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
     runs = training_runs(profile)
     trained = {name: checkpoint_files(run, profile, paths) for name, run in runs.items()}
     chain = [
-        declare.stage("01_literature_tables", literature),
+        declare.stage("01_literature_tables", literature, outputs=[paths.figures / "literature.html"]),
         declare.stage(
             "02_dataset_build",
             weights,

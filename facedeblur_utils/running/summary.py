@@ -30,22 +30,33 @@ def states(plan: Plan, manifest: Manifest) -> list[tuple[str, str, list[str]]]:
     return [found[stage.name] for stage in plan.chosen]
 
 
-def show_states(plan: Plan, manifest: Manifest, console: Console, only_running: bool = False) -> None:
-    """Print each chosen stage with its state and the reasons; `only_running`: those that a run would take."""
+def show_states(
+    plan: Plan, manifest: Manifest, console: Console, expected: dict[str, float], only_running: bool = False
+) -> None:
+    """Print each chosen stage with its state, times and the reasons; `only_running`: those that would run.
+
+    Times are what a stage is expected to take now (seconds by name) and what it took last.
+    """
     rows = states(plan, manifest)
     if only_running and not plan.force:
         rows = [row for row in rows if row[1] != "fresh"]
+    console.say(f"{'stage':<28} {'state':<8} {'expected':>12} {'last took':>12}", event="head", minor=True)
     for name, word, reasons in rows:
         more = f"; and {len(reasons) - SHOWN_REASONS} more" if len(reasons) > SHOWN_REASONS else ""
-        text = f"{name:<30} {word:<8} {'; '.join(reasons[:SHOWN_REASONS])}{more}".rstrip()
-        console.say(text, event="stage", stage=name, state=word, reasons=reasons)
+        took = manifest.stages.get(name, {}).get("seconds")
+        times = [duration(seconds) if seconds else "–" for seconds in (expected.get(name), took)]
+        text = (
+            f"{name:<28} {word:<8} {times[0]:>12} {times[1]:>12}  {'; '.join(reasons[:SHOWN_REASONS])}{more}"
+        )
+        facts = {"expected": expected.get(name), "took": took}
+        console.say(text.rstrip(), event="stage", stage=name, state=word, reasons=reasons, **facts)
     if only_running:
         sure = len(rows) if plan.force else sum(word != "waits" for _, word, _ in rows)
         console.say(f"{sure} of {len(plan.chosen)} stages would run; nothing was run.", event="plan")
 
 
-def sum_up(plan: Plan, result: Result, console: Console) -> None:
-    """Say what was made, where, and what it cost."""
+def sum_up(plan: Plan, result: Result, console: Console, expected: float = 0.0) -> None:
+    """Say what was made, where, and what it cost, beside the seconds that were `expected`."""
     paths = plan.paths
     console.say("", minor=True)
     for outcome in result.outcomes:
@@ -59,7 +70,9 @@ def sum_up(plan: Plan, result: Result, console: Console) -> None:
     console.say(
         f"{tables} tables, {figures} figures, {networks} trained networks are there:"
         f" {len(result.outcomes)} stages ran, {len(result.fresh)} were up to date,"
-        f" {duration(result.seconds)}" + (f", peak memory {memory(peak)}." if peak else "."),
+        f" {duration(result.seconds)}"
+        + (f" ({duration(expected)} were expected)" if expected else "")
+        + (f", peak memory {memory(peak)}." if peak else "."),
         event="finished",
         seconds=round(result.seconds, 1),
         ran=[outcome.stage for outcome in result.outcomes],

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from facedeblur_utils.machine import available_cpus
 from facedeblur_utils.models.networks import NETWORKS
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import Profile
@@ -18,6 +19,7 @@ from facedeblur_utils.training.experiments import Run
 from facedeblur_utils.training.trainer import Keeper, Trainer, find_start, fresh_trainer, open_trainer
 from facedeblur_utils.training.watch import EpochLog
 
+WORTH_A_PROCESS = 5000  # images of training, which take longer than a process to start
 CROPPED_SHARE = 0.9  # of the restorer's epochs, where the profile crops; the last ones see whole faces
 
 
@@ -45,6 +47,27 @@ def train(run: Run, profile: Profile, paths: RunPaths) -> pd.DataFrame:
             history.insert(0, "seed", seed)
         histories.append(history)
     return pd.concat(histories, ignore_index=True)
+
+
+def train_all(runs: dict[str, Run], profile: Profile, paths: RunPaths) -> dict[str, pd.DataFrame]:
+    """`train` each of `runs`; histories by name.
+
+    Where the profile gives a run one thread and several cores are free, runs that are worth it train side
+    by side in processes of their own, with the same bits.
+    """
+    cores = available_cpus() if profile.threads == 1 and not torch.cuda.is_available() else 1
+    seeds = range(1, profile.seeds + 1)
+    apart = []
+    for name, run in runs.items():
+        starts = [find_start(run, profile, paths, seed) for seed in seeds]
+        images = sum(
+            run.epochs * max(map(len, start.pairs.values())) for start in starts if not start.finished
+        )
+        if images > WORTH_A_PROCESS and not run.starts_from:
+            apart.append(name)
+    if min(cores, len(apart)) > 1:
+        workers.train_apart(apart, profile, paths, cores)
+    return {name: train(run, profile, paths) for name, run in runs.items()}
 
 
 def _train(trainer: Trainer, keeper: Keeper) -> None:
