@@ -141,12 +141,17 @@ def on_thesis(beside: pd.DataFrame, facts: dict[str, dict], profile: Profile, tr
 
 def on_agreement(table: pd.DataFrame) -> str:
     """Where our Table 5.4 and the thesis's point the same way."""
-    ours = table.loc[MODELS].xs("PSNR", axis=1, level=1)
     theirs = thesis_results.printed_table("table_5_4", table).xs("PSNR", axis=1, level=1)
+    ours = table.xs("PSNR", axis=1, level=1).loc[theirs.index, theirs.columns]
 
     def effects(psnr: pd.DataFrame) -> pd.DataFrame:
         """Segmented minus fully blurred training set, by network and pair, on each test set."""
-        pairs = {f"{a}{part} - {a}{whole}": (a + part, a + whole) for a in "AG" for whole, part in PAIRS}
+        pairs = {
+            f"{a}{part} - {a}{whole}": (a + part, a + whole)
+            for a in "AG"
+            for whole, part in PAIRS
+            if a + part in psnr.index
+        }
         return pd.DataFrame({name: psnr.loc[part] - psnr.loc[whole] for name, (part, whole) in pairs.items()})
 
     same = effects(ours) * effects(theirs) > 0
