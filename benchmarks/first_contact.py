@@ -1,9 +1,9 @@
 """How fast the sample run's networks train here, alone and beside a busy program, by kind of threading.
 
 Run `python benchmarks/first_contact.py` with nothing else running (two to three minutes). Each row is the
-profile's own loop on made-up faces. Two threads `as they come` spin while they wait for each other; `passive` ones
-sleep, as the package asks for; `side by side` is what `run_all.py` does with two cores: two processes of one
-thread, counted together. Goal: side by side loses at most a factor 2.2 to one competitor.
+profile's own loop on made-up faces. Two threads `as they come` spin while they wait for each other;
+`passive` ones sleep, as the package asks for; `side by side` is what `run_all.py` does with two cores: two
+processes of one thread, counted together. Goal: side by side loses at most a factor 2.2 to one competitor.
 """
 
 import json
@@ -62,9 +62,8 @@ def main() -> int:
     for name in NETWORKS:
         alone, crowded = (found[beside, "side by side"][name] for beside in ("alone", "with a busy program"))
         met.append(alone / crowded <= GOAL)
-        print(
-            f"{name}: {alone / crowded:.2f} x slower beside a busy program (goal {GOAL}): {'ok' if met[-1] else 'MISS'}"
-        )
+        word = "ok" if met[-1] else "MISS"
+        print(f"{name}: {alone / crowded:.2f} x slower beside a busy program (goal {GOAL}): {word}")
     print(f"{sum(met)} of {len(met)} goals reached")
     return 0 if all(met) else 1
 
