@@ -11,7 +11,7 @@ from facedeblur_utils.training.experiments import ablation_models, table_models,
 
 @pytest.mark.parametrize(
     ("name", "size", "epochs"),
-    [("smoke", 32, 2), ("sample", 64, 10), ("study", 128, 50), ("thesis", 256, 50)],
+    [("smoke", 32, 2), ("sample", 64, 14), ("study", 128, 50), ("thesis", 256, 50)],
 )
 def test_shipped_profiles(name, size, epochs):
     profile = load_profile(name)

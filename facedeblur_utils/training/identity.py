@@ -23,7 +23,7 @@ WITHOUT |= {
 }  # the run's row stands in its identity
 # Digest of the code with which runs were trained before their identity held it.
 CODE_BEFORE: dict[str, str] = {
-    "autoencoder": "32413a709a8d21113ad3d9085ba6c6a438a8cbae796d2bd046a14e7d4f1823ff",
+    "autoencoder": "add203e26d22bf9cdae6cdcd92c16fadc0fecc86aabadb092f09927e06497ff9",
     "gan": "cede910cda0062d25954db6c07402edc09dbe3cdd62616d016d9e1c92e7b159b",
     "restorer": "99fa79e2e026afa1bf36a1c5502471908df93d138c0bc12e1d32aa5d33202e2b",
     "restorerMIX": "1eda99d8b643a5ea98fd14e2f82bf17a715bb3c46e8081ba70b81872e4a51769",
