@@ -3,10 +3,12 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from facedeblur_utils.errors import UsageError
 from facedeblur_utils.models import networks
 from facedeblur_utils.models.cost import count_parameters, multiply_adds
+from facedeblur_utils.models.nafnet import Restorer
 from facedeblur_utils.models.thesis import (
     Autoencoder,
     Discriminator,
@@ -43,6 +45,17 @@ def test_multiply_adds_by_hand():
     by_hand = sum((size // 2**n) ** 2 * 9 * channels[n - 1] * channels[n] for n in (1, 2, 3, 4))
     by_hand += (size // 16) ** 2 * 9 * 8 * w
     assert multiply_adds(Discriminator(w), size) == by_hand
+
+
+@pytest.mark.parametrize(
+    "net", [Autoencoder(4), Generator(4), Discriminator(4), Restorer(4), nn.Linear(48, 5)]
+)
+def test_multiply_adds_agree_with_torch_s_counter(net):
+    net = nn.Sequential(nn.Flatten(), net) if isinstance(net, nn.Linear) else net
+    size = 4 if isinstance(net, nn.Sequential) else 48
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net.eval()(torch.zeros(1, 3, size, size))
+    assert multiply_adds(net, size) == counter.get_total_flops() // 2 > 0
 
 
 def test_generator_stays_in_range_and_the_autoencoder_need_not():
