@@ -17,7 +17,12 @@ from facedeblur_utils.errors import StudyError
 CODE = [f"facedeblur_utils.data.segmentation:{name}" for name in ("Landmarker", "head_masks", "oval_mask")]
 WITHOUT = [f"facedeblur_utils.{name}" for name in ("downloads", "errors", "paths")]
 # Code that gives the masks of an earlier one: its digest -> the hash under which those were kept.
-CODE_BEFORE: dict[str, str] = {}
+CODE_BEFORE: dict[str, str] = {
+    # Pictures longer than the detector can take are reduced first; what is kept here is square.
+    "2cea39ab19fd81f67ca7973f8b8b382f88c2f4906046ae01a5136e113654b07e": (
+        "e72a4377b929182d6abb50c8c755c80861565c0fe2f0b71634904a38c0b3cfbb"
+    ),
+}
 HEAD_WEIGHTS = paths.WEIGHTS / "head_segmenter.safetensors"
 
 
