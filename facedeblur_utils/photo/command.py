@@ -154,9 +154,9 @@ def _folder(chosen: argparse.Namespace) -> int:
     if target.resolve() == source.resolve():
         raise UsageError(f"{target} is the folder of the photos; give the results another one")
     found, odd = source_files.look_into(source, READ, deep=False)
-    others = _others(source)
+    odd += _others(source, odd)
     if not found:
-        also = f"; {source_files.passed_over(odd + others)}" if odd + others else ""
+        also = f"; {source_files.passed_over(odd)}" if odd else ""
         raise StudyError(f"no photo in {source} (looked for {', '.join(READ)}){also}")
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -174,10 +174,10 @@ def _folder(chosen: argparse.Namespace) -> int:
     finally:
         # Also after Ctrl-C: what is there is told.
         outcomes.sort(key=lambda outcome: outcome.photo)
-        for line in summary(outcomes, odd + others, len(found), target) if outcomes else ():
+        for line in summary(outcomes, odd, len(found), target) if outcomes else ():
             print(line, flush=True)
         if chosen.csv and outcomes:
-            _write_csv(chosen.csv, outcomes, odd + others)
+            _write_csv(chosen.csv, outcomes, odd)
     return 1 if any(outcome.state == REFUSED for outcome in outcomes) else 0
 
 
@@ -239,14 +239,14 @@ def _result_names(names: list[str]) -> dict[str, str]:
     return results
 
 
-def _others(folder: Path) -> list[tuple[str, str]]:
-    """What else lies in the folder, hidden files apart, with why it isn't looked at."""
-    others = []
+def _others(folder: Path, named: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """What else lies in the folder, hidden files and those `named` apart, with why it isn't looked at."""
+    others, known = [], {name for name, _ in named}
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         name = source_files.shown(entry.name)
-        if entry.name.startswith(".") or not source_files.printable(entry.name):
+        if entry.name.startswith(".") or name in known:
             continue
-        if entry.is_dir():
+        if os.path.isdir(entry.path):
             others.append((name, "a folder"))
         elif os.path.splitext(entry.name)[1].lower() not in READ:
             others.append((name, "no picture format that is read"))
