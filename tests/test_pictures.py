@@ -203,6 +203,17 @@ def test_deep_grey_is_read_bright_and_kept_deep(tmp_path, bits, suffix):
         np.testing.assert_array_equal(np.asarray(result)[30:], values[30:])
 
 
+def test_a_compressed_tiff_keeps_its_exif(tmp_path):
+    """libtiff refuses to compress beside GPS: then it is written uncompressed."""
+    image = Image.fromarray(gradient())
+    source = stored(tmp_path / "in.tif", image, exif=exif_with(6).tobytes())
+    picture = pictures.read_picture(source)
+    picture.kept["compression"] = "tiff_lzw"
+    assert pictures.save_picture(picture, tmp_path / "out.tif") == []
+    with Image.open(tmp_path / "out.tif") as result:
+        assert result.getexif().get_ifd(0x8825)[1] == "N"
+
+
 def test_what_cannot_be_kept_is_said(tmp_path):
     frames = [Image.fromarray(gradient() // n) for n in (1, 2, 3)]
     stored(tmp_path / "a.gif", frames[0], save_all=True, append_images=frames[1:])

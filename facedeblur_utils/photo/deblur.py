@@ -19,6 +19,7 @@ from facedeblur_utils.photo.pictures import Picture
 
 SOFT_EDGE = 0.12  # of the crop's side, over which the restored crop fades into the photo
 MODEL_SIDE = 512  # pixels of a whole picture's longer side as the network sees it
+MOST_NAMED = 3  # places for each reason
 SIZES = (16, 1024)  # pixels of the faces that a network may be given
 FINEST_DETAIL = 1.5 / 128  # of the crop's side: standard deviation beyond which the picture counts as coarse
 # Change of the published restorer in a face, as a multiple of the face's own finest detail. Of 59 sample
@@ -166,10 +167,10 @@ def _in_faces(
         to_crop[:, 2] -= 0.5  # from fractions of the crop to its pixels, whose first centre is at (0, 0)
         crop = cut(photo, to_crop, size)
         change = restore(network, crop[None])[0].astype(np.float32) - crop
-        if not change.any():
-            done.left.append((face, "the network changes nothing there"))
-        elif blurredness(crop, change) < gate:
+        if gate and blurredness(crop, change) < gate:
             done.left.append((face, "sharp enough"))
+        elif not change.any():
+            done.left.append((face, "the network changes nothing there"))
         else:
             done.faces.append(face)
             changes.patches.append(Patch(change, weight, to_crop))
@@ -220,12 +221,12 @@ def _account(seen: Search, changed: int, everywhere: bool, shape: tuple[int, int
         said = f"the whole picture was restored ({share:.0f} % of its pixels changed)"
         done.text = said if changed else "nothing to restore: the picture is sharp enough for the network"
         return done
-    left = [f"{place(face)} {why}" for face, why in seen.left]
+    left = _left(seen)
     if not changed:
         done.faces = []
-        done.text = f"nothing to restore: {', '.join(left) or 'the network changes no pixel'}"
+        done.text = f"nothing to restore: {left or 'the network changes no pixel'}"
         return done
-    others = f"; left: {', '.join(left)}" if left else ""
+    others = f"; left: {left}" if left else ""
     count = len(seen.faces)
     places = ", ".join(map(place, seen.faces))
     done.text = f"{count} face{'s' * (count > 1)} restored ({places}){others}; the rest is unchanged"
@@ -238,4 +239,14 @@ def place(face: PhotoFace) -> str:
 
 
 def _only_like_faces(seen: Search) -> str:
-    return f" ({', '.join(f'{place(face)} {why}' for face, why in seen.left)})" if seen.left else ""
+    return f" ({_left(seen)})" if seen.left else ""
+
+
+def _left(seen: Search) -> str:
+    """Places by the reason for which they were left."""
+    said = []
+    for reason in dict.fromkeys(why for _, why in seen.left):
+        places = [place(face) for face, why in seen.left if why == reason]
+        more = f" and {len(places) - MOST_NAMED} more" if len(places) > MOST_NAMED else ""
+        said.append(f"{', '.join(places[:MOST_NAMED])}{more}: {reason}")
+    return "; ".join(said)

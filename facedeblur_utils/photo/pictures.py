@@ -274,13 +274,7 @@ def save_picture(picture: Picture, path: Path) -> list[str]:
         options = {"dpi": kept["dpi"]} if "dpi" in kept else {}
     partial = partial_of(path)
     try:
-        try:
-            image.save(partial, **options)
-        except (TypeError, ValueError, KeyError, struct.error, OverflowError):
-            # What the source said beside its pixels can't be written: better without it than not at all.
-            said.append("EXIF and profile are damaged and left out")
-            plain = {key: options[key] for key in ("lossless", "quality", "subsampling") if key in options}
-            image.save(partial, **plain)
+        said += _written(image, partial, options)
         os.replace(partial, path)
     except (OSError, ValueError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
@@ -288,6 +282,32 @@ def save_picture(picture: Picture, path: Path) -> list[str]:
     finally:
         partial.unlink(missing_ok=True)
     return said
+
+
+def _written(image: Image.Image, file: Path, options: dict) -> list[str]:
+    """Write `image`, without what can't be written beside its pixels; returns what that was."""
+    loose = {key: value for key, value in options.items() if key != "compression"}
+    plain = {key: options[key] for key in ("lossless", "quality", "subsampling", "exact") if key in options}
+    attempts = [
+        (options, []),
+        (loose, []),  # libtiff refuses to compress beside some EXIF
+        (plain, ["EXIF and profile are damaged and left out"]),
+    ]
+    for chosen, said in attempts:
+        try:
+            image.save(file, **chosen)
+            return said
+        except (
+            AttributeError,
+            KeyError,
+            OverflowError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+            struct.error,
+        ) as e:
+            reason = e
+    raise ValueError(reason)
 
 
 def _jpeg_quality(kept: dict) -> dict:
