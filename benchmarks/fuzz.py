@@ -122,7 +122,7 @@ def odd_picture(rng: np.random.Generator) -> tuple[bytes, str]:
     )
     long, short = int(2 ** rng.uniform(0, 13)), int(2 ** rng.uniform(0, 7))
     size = (long, short) if rng.random() < 0.5 else (short, long)
-    noise = rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8) // int(rng.choice([1, 8, 256]))
+    noise = rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8) // int(rng.choice([1, 8, 255]))
     image = Image.fromarray(noise.astype(np.uint8))
     try:
         image = image.convert("L").convert(mode) if mode in ("I", "F", "I;16") else image.convert(mode)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import everything
 import numpy as np
@@ -44,7 +45,7 @@ def test_a_folder_of_everything(folder, tmp_path, capsys):
     )
     written = sorted(path.name for path in out.iterdir())
     png = ("animation.gif", "avif.avif", "jp2.jp2")
-    expected = [n.replace(n.split(".")[1], "png") if n in png else n for n in everything.RESTORED]
+    expected = [f"{Path(n).stem}.png" if n in png else n for n in everything.RESTORED]
     assert written == sorted([*expected, "sharp.jpg"])
     # What had nothing to restore is the same file.
     assert (out / "sharp.jpg").read_bytes() == (folder / "sharp.jpg").read_bytes()
