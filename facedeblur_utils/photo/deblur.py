@@ -22,9 +22,9 @@ MODEL_SIDE = 512  # pixels of a whole picture's longer side as the network sees 
 MOST_NAMED = 3  # places for each reason
 SIZES = (16, 1024)  # pixels of the faces that a network may be given
 FINEST_DETAIL = 1.5 / 128  # of the crop's side: standard deviation beyond which the picture counts as coarse
-# Change of the published restorer in a face, as a multiple of the face's own finest detail. On 64 sample faces
-# the gain with and without this limit was, under lines of 3 % of the width, 0.00 and -0.08 dB (worst 0.0 and
-# -1.1); at 4 % 0.17 and 0.50 (worst -0.9 for both), at 5 % 1.15 and 1.32, at 6 % 1.72 and 1.85.
+# Change of the published restorer in a face, as a multiple of the face's own finest detail. On 64 sample
+# faces the gain with and without this limit was, under lines of 3 % of the width, 0.00 and -0.08 dB (worst
+# 0.0 and -1.1); at 4 % 0.17 and 0.50 (worst -0.9 for both), at 5 % 1.15 and 1.32, at 6 % 1.72 and 1.85.
 SHARP_ENOUGH = 1.3
 
 
