@@ -2,7 +2,7 @@
 
 import sys
 
-from facedeblur_utils.photo.deblur import main
+from facedeblur_utils.photo.command import main
 
 if __name__ == "__main__":
     sys.exit(main())

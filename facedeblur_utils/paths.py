@@ -1,12 +1,13 @@
 """Every path of the study; nothing else knows one."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
-from facedeblur_utils.errors import StudyError
+from facedeblur_utils.errors import StudyError, UsageError
 
 PACKAGE = Path(__file__).resolve().parent
 ROOT = PACKAGE.parent
@@ -15,6 +16,16 @@ NOTEBOOKS = ROOT / "notebooks"
 EXPECTED = ROOT / "expected"
 BELOW_INPUT = ROOT / "benchmarks" / "below_input.csv"  # short experiments, read by the discussion
 WEIGHTS = PACKAGE / "weights"
+
+
+PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+PLAIN_WORDS = "1 to 64 letters, digits, '_', '-' and '.', the first a letter or digit"
+RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.I)  # devices on Windows
+
+
+def is_plain(name: str) -> bool:
+    """True for a name that can't lead out of the folder it is used in: no `..`, no `/`, nothing hidden."""
+    return bool(PLAIN_NAME.fullmatch(name)) and not RESERVED.fullmatch(name) and name[-1] != "."
 
 
 def cache_folder() -> Path:
@@ -143,10 +154,12 @@ class RunPaths:
 
 
 def run_paths(profile: str, base: str | Path = "") -> RunPaths:
-    """Paths of a profile's run below `base`; raises StudyError if not writable.
+    """Paths of a profile's run below `base`; raises StudyError if not writable, UsageError for a bad name.
 
     The default is the folder named by FACEDEBLUR_OUTPUT (in Colab a Drive folder), else the checkout.
     """
+    if not is_plain(profile):
+        raise UsageError(f"a profile's name must be {PLAIN_WORDS}, got '{profile[:80]}'")
     base = base or os.environ.get("FACEDEBLUR_OUTPUT", "")
     paths = RunPaths(profile, Path(base).expanduser().resolve() if base else ROOT)
     for folder in (paths.run, paths.figures):

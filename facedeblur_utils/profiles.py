@@ -1,6 +1,7 @@
 """Profiles: every number of a run, read from one YAML file and checked before anything starts."""
 
 import math
+import re
 import typing
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -11,6 +12,8 @@ from facedeblur_utils import paths
 from facedeblur_utils.errors import UsageError
 
 SHORTENED = ("smoke", "sample")  # runs whose outputs must say that they are not results
+# Those that notebook 07 knows; `training.experiments` makes them of networks and datasets (tested).
+RESTORER_RUNS = ("NSFB1", "NSB1SD", "NSFB2", "NSB2SM", "NMIX")
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Profile:
     restorer_width: int = 16
     restorer_epochs: int = 25
     restorer_crop: int = 0  # pixels: train on random squares of this side but in the last epochs; 0: never
-    restorer_runs: tuple[str, ...] = ("NSFB1", "NSB1SD", "NSFB2", "NSB2SM", "NMIX")  # those of notebook 07
+    restorer_runs: tuple[str, ...] = RESTORER_RUNS  # those of notebook 07
     gan_norm: str = "none"
     autoencoder_rate: float = 0.001  # Table 4.1
     gan_rate: float = 0.0002  # Table 4.2
@@ -97,6 +100,60 @@ AT_LEAST = {
     "threads": 0,
     "processes": 1,
 }
+AT_MOST = {  # beyond them nothing works, or means something else than was meant
+    "image_size": 4096,
+    "batch_size": 65_536,
+    "autoencoder_width": 4096,
+    "gan_width": 4096,
+    "restorer_width": 4096,
+    "noise": 1,  # the whole range of values
+    "smallest_face": 1,
+    "blur_gamma": 10,
+    "autoencoder_rate": 1,
+    "gan_rate": 1,
+    "restorer_rate": 1,
+    "seed": 2**32 - 1,  # what every generator takes
+    "seeds": 1000,
+    "jobs": 4096,
+    "threads": 4096,
+    "processes": 4096,
+}
+
+
+class _Reader(yaml.SafeLoader):
+    """YAML without its traps: a key twice, `010` read as 8, `1:30` as 90, `1e-3` as text, aliases."""
+
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.constructor.ConstructorError(None, None, "aliases (*) aren't used in profiles")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node, deep=False):
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen and isinstance(key, yaml.ScalarNode):
+                line = key.start_mark.line + 1
+                raise yaml.constructor.ConstructorError(None, None, f"key '{key.value}' twice, line {line}")
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+    def plain_number(self, node):
+        text = node.value
+        if re.fullmatch(r"[-+]?(0|[1-9]\d{0,99})", text):
+            return int(text)
+        plain = r"[-+]?(0|[1-9]\d*)?(\.\d*(e[-+]?\d+)?|e[-+]?\d+)|[-+]?\.(inf|nan)"
+        if len(text) < 100 and re.fullmatch(plain, text, re.I):
+            return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        raise yaml.constructor.ConstructorError(
+            None, None, f"'{text[:40]}' may be read as another number; write a plain one, or text in quotes"
+        )
+
+
+for _tag in ("int", "float"):
+    _Reader.add_constructor(f"tag:yaml.org,2002:{_tag}", _Reader.plain_number)
+_Reader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
 
 
 def load_profile(name_or_path: str | Path, overrides: dict | None = None) -> Profile:
@@ -108,16 +165,27 @@ def load_profile(name_or_path: str | Path, overrides: dict | None = None) -> Pro
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
         path = paths.PROFILES / f"{name_or_path}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in paths.PROFILES.glob("*.yaml")))
-        raise UsageError(f"unknown profile '{name_or_path}': no file {path}; known profiles: {known}")
+    shipped = sorted(p.stem for p in paths.PROFILES.glob("*.yaml"))
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+        if not path.is_file():
+            raise FileNotFoundError
+        values = _read(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", "") or f"no file {path}" * isinstance(error, OSError)
+        raise UsageError(
+            f"unknown profile '{name_or_path}': {reason or 'not a text file'}; "
+            f"known profiles: {', '.join(shipped)}"
+        ) from None
     if not isinstance(values, dict):
         raise UsageError(f"{path} must hold 'key: value' lines; it holds {type(values).__name__}")
-    return _checked({**values, **(overrides or {})}, str(path))
+    profile = _checked({**values, **(overrides or {})}, str(path))
+    own = path.stem if path.resolve().parent == paths.PROFILES.resolve() else ""
+    if profile.name.casefold() in {name.casefold() for name in shipped} - {own}:
+        raise UsageError(
+            f"{path}: name '{profile.name}' belongs to a profile of the study, whose folders it would share; "
+            "choose another"
+        )
+    return profile
 
 
 def save_profile(profile: Profile, file: Path) -> Path:
@@ -134,11 +202,19 @@ def parse_overrides(pairs: list[str]) -> dict:
         key, equals, value = pair.partition("=")
         if not equals:
             raise UsageError(f"--set needs key=value, got '{pair}'")
-        try:
-            overrides[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise UsageError(f"--set {key}: '{value}' is not a valid YAML value") from None
+        overrides[key.strip()] = _read(value, f"--set {key}")
     return overrides
+
+
+def _read(text: str, where: str):
+    """What YAML `text` holds; raises UsageError, in one line, for what isn't YAML or has two meanings."""
+    try:
+        return yaml.load(text, _Reader)  # noqa: S506 - derived from the safe loader
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        reason = getattr(error, "problem", None) or " ".join(str(error).split())
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        raise UsageError(f"{where} is not valid YAML: {' '.join(str(reason).split())}{place}") from None
 
 
 def _checked(values: dict, where: str) -> Profile:
@@ -160,22 +236,37 @@ def _typed(key: str, value, kind, where: str):
         return float(value)
     if kind is int and isinstance(value, int) and not isinstance(value, bool):
         return value
-    if kind in (str, bool) and isinstance(value, kind):
+    if kind is bool and isinstance(value, bool):
+        return value
+    if kind is str and isinstance(value, str):
+        if any(ord(letter) < 32 or 0xD800 <= ord(letter) < 0xE000 for letter in value.strip()):
+            raise UsageError(f"{where}: '{key}' holds a character that can't be printed: {value[:40]!r}")
         return value
     if typing.get_origin(kind) is tuple and isinstance(value, list | tuple):
         inner = typing.get_args(kind)[0]
         return tuple(_typed(key, item, inner, where) for item in value)
     wanted = kind.__name__ if isinstance(kind, type) and typing.get_origin(kind) is None else "list"
-    raise UsageError(f"{where}: '{key}' must be of type {wanted}, got {value!r}")
+    shown = repr(value)
+    shown = shown if len(shown) <= 60 else f"{shown[:60]}…"
+    raise UsageError(f"{where}: '{key}' must be of type {wanted}, got {shown}")
 
 
 def _possible(profile: Profile, where: str) -> None:
     def refuse(key: str, why: str):
-        raise UsageError(f"{where}: '{key}' {why}, got {getattr(profile, key)!r}")
+        shown = repr(getattr(profile, key))
+        shown = shown if len(shown) <= 60 else f"{shown[:60]}…"
+        raise UsageError(f"{where}: '{key}' {why}, got {shown}")
 
+    if not paths.is_plain(profile.name):
+        refuse("name", f"names folders, so it must be {paths.PLAIN_WORDS}")
     for key, least in AT_LEAST.items():
         if getattr(profile, key) < least:
             refuse(key, f"must be at least {least}")
+    for key, most in AT_MOST.items():
+        if getattr(profile, key) > most:
+            refuse(key, f"must be at most {most}")
+    if unknown := [name for name in profile.restorer_runs if name not in RESTORER_RUNS]:
+        refuse("restorer_runs", f"knows {', '.join(RESTORER_RUNS)}, not '{unknown[0][:40]}'")
     for key, allowed in CHOICES.items():
         if getattr(profile, key) not in allowed:
             refuse(key, f"must be one of {', '.join(allowed)}")

@@ -206,6 +206,33 @@ def test_copies_of_one_picture_stay_out(folder, tmp_path):
     assert {"image_id": "000099", "reason": "same file as 000004"} in excluded
 
 
+def test_the_same_picture_as_jpeg_stays_in_its_part_and_is_reported(folder, tmp_path):
+    twice = tmp_path / "twice"
+    shutil.copytree(folder, twice)
+    for path in folder.iterdir():
+        Image.open(path).save(twice / f"{path.stem}b.jpg", quality=90)
+    paths = built(twice, tmp_path)
+    images = face_pairs.image_table(paths)
+    assert images["split"].groupby(images["image_id"].str[:6]).nunique().max() == 1
+    assert len(images) == 2 * (FACES - 1) == 2 * face_pairs.facts(paths)["nearly_same"]
+    assert "29 images are nearly the same as another" in face_pairs.facts(paths)["notes"][0]
+    quality = face_pairs.quality_table(paths).set_index("image_id")
+    assert quality.loc["000004b", "remark"] == "nearly the same as 000004"
+    for part in ("train", "val", "test"):  # rows of a part needn't follow each other on disk
+        pairs = face_pairs.open_pairs(paths, "SFB1", part)
+        assert pairs.image_ids == sorted(pairs.image_ids)
+        np.testing.assert_array_equal(pairs.sharp, pairs.batch(range(len(pairs)))[1])
+
+
+def test_parts_are_shared_out_after_what_is_left_out(folder, tmp_path):
+    mostly_dark = tmp_path / "dark"
+    shutil.copytree(folder, mostly_dark)
+    for number in range(200):
+        Image.new("RGB", (40, 40), (number % 16, number // 16, 0)).save(mostly_dark / f"x{number}.png")
+    counts = face_pairs.facts(built(mostly_dark, tmp_path))["counts"]
+    assert counts == {"train": 27, "val": 1, "test": 1}
+
+
 def bad_files(folder: Path) -> dict[str, str]:
     """Put one file of each kind of trouble into `folder`; returns what must be said of each, if anything."""
     good = Image.open(folder / "000004.png")
@@ -226,7 +253,9 @@ def bad_files(folder: Path) -> dict[str, str]:
     (folder / "words.jpg").write_text("only words")
     (folder / "empty.jpg").touch()
     (folder / "twin.png").write_bytes((folder / "000004.png").read_bytes())
-    used = dict.fromkeys(["grey", "alpha", "deep", "print", "turned", "moving"], "")
+    light = np.asarray(good.convert("L")).astype(np.float32) / 255
+    Image.fromarray(light).save(folder / "light.tif")
+    used = dict.fromkeys(["grey", "alpha", "deep", "print", "turned", "moving", "light"], "")
     return used | {
         "cut": "damaged image file",
         "dot": "1 pixels wide is too small for faces of 32 pixels",
@@ -247,6 +276,8 @@ def test_every_bad_image_is_mended_or_listed(folder, tmp_path):
     for image_id, said in expected.items():
         assert quality[image_id].startswith(said) and bool(quality[image_id]) == bool(said)
     assert (quality != "").sum() == sum(map(bool, expected.values()))
+    remarks = face_pairs.quality_table(run_paths("smoke", tmp_path)).set_index("image_id")["remark"]
+    assert "the first of 2 pictures" in remarks["moving"]
 
 
 def test_a_source_without_faces_stops(folder, tmp_path):

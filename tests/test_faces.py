@@ -1,6 +1,7 @@
 """Faces: every kind of image file, the crop, the split, leakage."""
 
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -141,3 +142,43 @@ def test_impossible_splits():
     with pytest.raises(UsageError, match="repeat"):
         faces.split_faces(["a", "a", "b", "c"], FRACTIONS, 1)
     assert set(faces.split_faces(["a", "b", "c"], FRACTIONS, 1)["split"]) == {"train", "val", "test"}
+
+
+def grey(values, kind="TIFF"):
+    return faces.decode(encoded(Image.fromarray(values), kind))[..., 0]
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_deep_grey_keeps_its_brightness(bits):
+    wanted = gradient()[..., 0].astype(float)
+    wanted[0, 0] = 255  # white is the brightest value that the bits can hold
+    stored = np.round(wanted / 255 * (2**bits - 1)).astype(np.uint16)
+    np.testing.assert_allclose(grey(stored), wanted, atol=1)
+    np.testing.assert_allclose(grey(stored, "PNG"), wanted, atol=1)
+
+
+@pytest.mark.parametrize("white", [1.0, 255.0, 65535.0])
+def test_floating_point_keeps_its_brightness(white):
+    wanted = gradient()[..., 0].astype(float)
+    wanted[0, 0] = 255
+    stored = (wanted / 255 * white).astype(np.float32)
+    np.testing.assert_allclose(grey(stored), wanted, atol=1)
+    stored[1, 1] = np.nan
+    assert grey(stored)[1, 1] == 0 and grey(stored)[0, 0] == 255
+
+
+def test_values_without_a_known_white_are_named():
+    with pytest.raises(faces.ImageProblem, match="no known white"):
+        grey(np.full((8, 8), 10**6, np.int32))
+
+
+def test_formats_that_need_more_are_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(faces.ImageProblem, match="a HEIC picture; pip install pillow-heif"):
+        faces.decode(b"\0\0\0\x18ftypheic" + bytes(64))
+
+
+def test_how_many_pictures_a_file_holds():
+    one, two = (Image.fromarray(gradient() // n) for n in (1, 2))
+    assert faces.pictures_in(encoded(one, "GIF", save_all=True, append_images=[two, one])) == 3
+    assert faces.pictures_in(encoded(one)) == 1 and faces.pictures_in(b"nothing") == 1

@@ -1,12 +1,14 @@
 """Profiles: the shipped ones load, and each kind of bad value gives one line and exit code 2."""
 
+import re
+
 import pytest
 import yaml
 
 from facedeblur_utils import paths
 from facedeblur_utils.errors import UsageError
-from facedeblur_utils.profiles import load_profile, parse_overrides
-from facedeblur_utils.training.experiments import ablation_models, table_models, training_runs
+from facedeblur_utils.profiles import RESTORER_RUNS, load_profile, parse_overrides
+from facedeblur_utils.training.experiments import ablation_models, restorer_runs, table_models, training_runs
 
 
 @pytest.mark.parametrize(
@@ -33,13 +35,21 @@ def test_shipped_profiles(name, size, epochs):
         ({"mixed_epochs": 6}, "multiple of 4"),
         ({"autoencoder_rate": float("nan")}, "type float"),
         ({"checkpoint_epoch": 99}, "must not exceed epochs"),
+        ({"noise": 5}, "at most 1"),
+        ({"seed": 10**24}, "at most 4294967295"),
+        ({"restorer_runs": ["NSFB2", "NSFB9"]}, "knows NSFB1, .* not 'NSFB9'"),
+        ({"name": ".."}, "must be 1 to 64 letters"),
+        ({"name": "../../elsewhere"}, "must be 1 to 64 letters"),
+        ({"name": "study"}, "belongs to a profile of the study"),
+        ({"source": "a\0b"}, "can't be printed"),
+        ({"epochs": list(range(10**5))}, "type int"),
     ],
 )
 def test_bad_values_are_refused_in_one_line(override, said):
     with pytest.raises(UsageError) as caught:
         load_profile("smoke", override)
-    assert said in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert re.search(said, str(caught.value))
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
     assert caught.value.exit_code == 2
 
 
@@ -59,6 +69,44 @@ def test_profile_file_of_ones_own(tmp_path):
     path.write_text("name: [mine\n")
     with pytest.raises(UsageError, match="not valid YAML"):
         load_profile(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("epochs: 3", "key 'epochs' twice, line"),
+        ("seeds: 010", "'010' may be read as another number"),
+        ("seeds: 1:30", "'1:30' may be read as another number"),
+        ("seeds: 0x10", "may be read as another number"),
+        ("seeds: 1_000", "may be read as another number"),
+        ("seeds: " + "9" * 5000, "may be read as another number"),
+        ("mirror: &a x\nsource: *a", "aliases"),
+        ("name: Study", "belongs to a profile of the study"),
+        ("name: ../x", "must be 1 to 64 letters"),
+        ("seeds: " + "[" * 5000, "not valid YAML"),
+        ("? [1]\n: 2", "not valid YAML"),
+    ],
+)
+def test_what_yaml_reads_otherwise_than_people_is_refused(tmp_path, line, said):
+    path = tmp_path / "mine.yaml"
+    text = (paths.PROFILES / "smoke.yaml").read_text()
+    path.write_text(text.replace("name: smoke\n", "" if line.startswith("name") else "name: mine\n") + line)
+    with pytest.raises(UsageError, match=said) as caught:
+        load_profile(path)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+def test_numbers_as_people_write_them(tmp_path):
+    assert parse_overrides(["gan_rate=1e-3", "noise=.05", "seed=7", "mirror='010'"]) == {
+        "gan_rate": 0.001,
+        "noise": 0.05,
+        "seed": 7,
+        "mirror": "010",
+    }
+
+
+def test_restorer_runs_are_those_of_the_experiments():
+    assert tuple(restorer_runs(load_profile("smoke"))) == RESTORER_RUNS
 
 
 def test_overrides_are_read_as_yaml():

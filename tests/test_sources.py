@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from facedeblur_utils import paths
-from facedeblur_utils.data import celeba_hq, sources
+from facedeblur_utils.data import celeba_hq, source_files, sources
 from facedeblur_utils.data.source_files import Source, named_items
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.profiles import load_profile
@@ -255,10 +255,62 @@ def test_check_command_says_what_a_build_would_find(tmp_path, capsys):
         "  words.jpg: not an image",
         "  tiny.png: 4 pixels wide is too small for faces of 32 pixels",
         "copies of another file: 1",
-        "split: train 9, val 1, test 1",
+        "nearly the same as another, kept in one part: 0",
+        "split: train 6, val 1, test 1 (if a face is found in each)",
         "identities: unknown",
     ):
         assert line in printed
+
+
+def test_check_and_build_decide_alike_about_twelve_copies(tmp_path, capsys):
+    folder = laid_out(tmp_path / "faces", [f"{n}.jpg" for n in range(12)], jpeg(50, 40))
+    assert source_check.main([str(folder), "--profile", "smoke", "--set", "limit=0"]) == 1
+    printed = capsys.readouterr().out
+    assert "after leaving out 11 of 12 images 1 remain" in printed and "train" not in printed
+
+
+def test_links_loops_and_odd_entries_are_named_and_each_file_comes_once(tmp_path):
+    folder = laid_out(tmp_path / "photos", ["a.jpg", "inner/b.jpg"])
+    other = laid_out(tmp_path / "other", ["c.jpg"])
+    (folder / "inner" / "up").symlink_to(folder)
+    (folder / "round").symlink_to("round")
+    (folder / "gone.jpg").symlink_to("nowhere.jpg")
+    (folder / "again.jpg").symlink_to("a.jpg")
+    (folder / "more").symlink_to(other)
+    (folder / "more2").symlink_to(other)
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "folder.jpg").mkdir()
+    with open(os.fsencode(folder) + b"/\xff.jpg", "wb") as file:
+        file.write(jpeg(5))
+    (folder / "two\nlines.jpg").write_bytes(jpeg(5))
+    source = sources.open_source(profile(folder))
+    assert [item.name for item in source.items] == ["a.jpg", "inner/b.jpg", "more/c.jpg"]
+    odd = dict(source_files.look_into(folder, {".jpg"})[1])
+    assert odd == {
+        "again.jpg": "a link to what is there already",
+        "gone.jpg": "a link that leads nowhere",
+        "inner/up": "a link to what is there already",
+        "more2": "a link to what is there already",
+        "pipe.jpg": "not a file",
+        "round": "a link that leads nowhere",
+        "two?lines.jpg": "a name that can't be written",
+        "\\udcff.jpg": "a name that can't be written",
+    }
+    (note,) = source.notes
+    assert "gone.jpg (a link that leads nowhere)" in note and "and 3 more" in note
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_folder_of_celebamask_hq_is_recognised(tmp_path, packed):
+    names = ["CelebA-HQ-img/0.jpg", "CelebAMask-HQ-mask-anno/0/00000_hair.png"]
+    path = laid_out(tmp_path / "hq", names)
+    if packed:
+        path = tmp_path / "hq.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in names:
+                archive.writestr(name, jpeg(5))
+    with pytest.raises(StudyError, match="mask pictures would count as faces; name it as source: celeba-hq:"):
+        sources.open_source(profile(path))
 
 
 def test_hub_source_with_a_stand_in_for_the_library(monkeypatch):

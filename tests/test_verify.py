@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from facedeblur_utils.errors import StudyError, UsageError
-from facedeblur_utils.paths import RunPaths
+from facedeblur_utils.paths import RunPaths, run_paths
 from facedeblur_utils.profiles import load_profile
 from facedeblur_utils.running import disk, verify
 from facedeblur_utils.running.console import Console
@@ -124,6 +124,35 @@ def test_cleaning_asks_and_spares_the_published_figures(tmp_path):
         assert "Deleted" in disk.clean(paths, ask=lambda question: "yes")
         assert not paths.run.exists()
         assert paths.figures.exists() == (profile == "study")
+
+
+def test_cleaning_leaves_what_the_run_did_not_make(tmp_path):
+    paths = RunPaths("mine", tmp_path / "out")
+    elsewhere = tmp_path / "elsewhere"
+    for folder in (paths.data, paths.results, paths.tables, elsewhere):
+        folder.mkdir(parents=True)
+    made = [paths.data / "faces.npy", paths.figures / "fig_5_01.png", paths.tables / "table_5_4.csv"]
+    own = [paths.run / "thesis.docx", paths.figures / "poster.svg", elsewhere / "photo.jpg"]
+    for path in made + own:
+        path.write_text("x")
+    paths.checkpoints.symlink_to(elsewhere)  # as people do whose disk is small
+    said = disk.clean(paths, ask=lambda question: "yes")
+    assert all(path.exists() for path in own) and not any(path.exists() for path in made)
+    assert not paths.checkpoints.is_symlink() and "thesis.docx" in said and "poster.svg" in said
+
+
+@pytest.mark.parametrize("name", ["..", ".", "../..", "a/b", "{base}", "", "con", "a\\b", "x" * 65])
+def test_a_name_that_is_a_path_deletes_nothing(tmp_path, name):
+    base = tmp_path / "deep" / "enough"  # for this test to be harmless where it fails
+    foreign = base / "runs" / "mine.txt"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("x")
+    name = name.format(base=base)
+    with pytest.raises(UsageError, match="name must be"):
+        disk.clean(RunPaths(name, base), ask=lambda question: "yes")
+    with pytest.raises(UsageError, match="name must be"):
+        run_paths(name, base)
+    assert foreign.exists()
 
 
 def test_scores_are_kept_beside_the_figures(tmp_path):

@@ -11,9 +11,8 @@ import pandas as pd
 from filelock import FileLock
 
 from facedeblur_utils import fingerprints
-from facedeblur_utils.data import chunks, faces, mask_cache, segmentation, sources
+from facedeblur_utils.data import chunks, division, faces, mask_cache, segmentation, sources
 from facedeblur_utils.data.datasets import RECIPE_KEYS
-from facedeblur_utils.errors import StudyError
 from facedeblur_utils.files import disk_error, write_text
 from facedeblur_utils.machine import available_cpus
 from facedeblur_utils.paths import RunPaths
@@ -22,8 +21,9 @@ from facedeblur_utils.profiles import Profile
 HERE = "facedeblur_utils.data"
 CODE = (  # a change in these, or in what they use, makes other data
     f"{HERE}.faces:decode",
+    f"{HERE}.division:divide",
     f"{HERE}.faces:split_faces",
-    f"{HERE}.chunks:_load",
+    f"{HERE}.chunks:load",
     f"{HERE}.chunks:_blur",
     f"{HERE}.chunks:_shapes",
     f"{HERE}.mask_cache:find_heads",
@@ -32,11 +32,6 @@ CODE = (  # a change in these, or in what they use, makes other data
 )
 ALIGNER = f"{HERE}.recipe:aligned"  # where the profile aligns photos
 WITHOUT = [f"facedeblur_utils.{name}" for name in ("downloads", "errors", "files", "paths", "progress")]
-# The code of datasets that were built before it was kept definition by definition: its digest then and now.
-CODE_BEFORE = (
-    "3e18c0407ec8ee45cb3670aef7ed77345a6dce04a0367630055eaf49e338eefe",
-    "94e5511340bc9aa545ca1944b278f274fa1a65bb10634f576202225189ebf8b0",
-)
 VERSIONS = ("mediapipe", "numpy", "opencv-contrib-python", "pillow", "torch", "torchvision")
 
 
@@ -61,9 +56,10 @@ def build(profile: Profile, paths: RunPaths, workers: int = 0) -> Path:
         work = _workplace(paths, recipe)
         people = sources.identities(profile, source)
         ids = [item.image_id for item in source.items]
-        split = faces.split_faces(ids, profile.split, profile.seed, people)
-        records = chunks.fill(profile, source, split, work, workers or available_cpus())
-        _finish(source, split, people, records, recipe, work / paths.dataset_facts.name)
+        # The order of the rows on disk; which part an image is in is decided when all are known.
+        order = faces.split_faces(ids, profile.split, profile.seed, people)
+        records = chunks.fill(profile, source, order, work, workers or available_cpus())
+        _finish(profile, source, people, records, recipe, work / paths.dataset_facts.name)
         _publish(work, paths)
     return paths.data
 
@@ -90,8 +86,6 @@ def changes(file: Path, recipe: dict) -> list[str]:
         found = json.loads(file.read_text(encoding="utf-8"))["recipe"]
     except (OSError, ValueError, KeyError):
         return ["there are none yet"]
-    if (found["code"], fingerprints.digest(recipe["code"])) == CODE_BEFORE:
-        found["code"] = recipe["code"]
     found, wanted = ({**values, "sha256": ""} for values in (found, recipe))
     return fingerprints.differences(found, wanted)
 
@@ -114,29 +108,32 @@ def _workplace(paths: RunPaths, recipe: dict) -> Path:
     return work
 
 
-def _finish(source, split: pd.DataFrame, people, records: list[dict], recipe: dict, done: Path) -> None:
+def _finish(
+    profile: Profile, source: sources.Source, people, records: list[dict], recipe: dict, done: Path
+) -> None:
     """Write the tables and, last, `dataset.json`, whose presence says that all is there."""
     images = pd.DataFrame([row for record in records for row in record["images"]])
-    images = images.merge(split, on="image_id")
-    # Of files with the same content the first by id stays: a copy in another part would leak.
-    usable = images[images["reason"] == ""].sort_values("image_id")
-    copies = usable[usable.duplicated("source_sha256")]
-    first = usable.drop_duplicates("source_sha256").set_index("source_sha256")["image_id"]
-    for index, sha in copies["source_sha256"].items():
-        images.loc[index, "reason"] = f"same file as {first[sha]}"
-    used = images[images["reason"] == ""].drop(columns=["reason", "remark"])
-    left_out = images[images["reason"] != ""].sort_values("image_id")
+    divided = division.divide(images, profile, people, source.description)
+    images, twins = divided.images, divided.twins
+    place = {name: number for number, name in enumerate(faces.SPLITS)}
+    used = divided.used.sort_values("image_id").sort_values(
+        "split", key=lambda s: s.map(place), kind="stable"
+    )
+    used = used.drop(columns=["reason", "remark", "thumbnail"])
+    left_out = images[images["reason"] != ""]
     counts = used["split"].value_counts()
-    if min(counts.get(name, 0) for name in faces.SPLITS) == 0:
-        raise StudyError(
-            f"{source.description}: after leaving out {len(left_out)} of {len(images)} images "
-            f"{', '.join(f'{counts.get(name, 0)} {name}' for name in faces.SPLITS)} remain; "
-            f"most frequent reason: {left_out['reason'].mode().iloc[0]}"
-        )
+    notes = [*source.notes]
+    if twins:
+        notes.append(f"{len(twins)} images are nearly the same as another and stay in its part of the split")
     columns = ["image_id", "split", "row", *(c for c in used if c not in ("image_id", "split", "row"))]
     write_text(done.parent / "images.csv", used[columns].to_csv(index=False, lineterminator="\n"))
+    split = images[["image_id", "split"]]
     write_text(done.parent / "split.csv", split.to_csv(index=False, lineterminator="\n"))
-    quality = images.sort_values("image_id")
+    quality = images.copy()
+    quality["remark"] = [
+        ", ".join(filter(None, (remark, name in twins and f"nearly the same as {twins[name]}")))
+        for name, remark in zip(quality["image_id"], quality["remark"], strict=True)
+    ]
     quality["status"] = quality["reason"].map(lambda reason: "left out" if reason else "used")
     quality = quality[["image_id", "status", "reason", *chunks.QUALITY]]
     write_text(done.parent / "quality.csv", quality.to_csv(index=False, lineterminator="\n"))
@@ -144,12 +141,13 @@ def _finish(source, split: pd.DataFrame, people, records: list[dict], recipe: di
     facts = {
         "recipe": recipe,
         "source": source.description,
-        "notes": source.notes,
+        "notes": notes,
         "head_segmenter": segmentation.head_segmenter_name(),
         "image_size": recipe["profile"]["image_size"],
         "composite": recipe["profile"]["composite"],
         "counts": {name: int(counts[name]) for name in faces.SPLITS},
         "found": len(images),
+        "nearly_same": len(twins),
         # Without an identity file nobody knows whether a person is in two parts; then this is null.
         "leakage": None if people is None else faces.leakage(used, people).to_dict("records"),
         "excluded": left_out[["image_id", "reason"]].to_dict("records"),

@@ -17,6 +17,7 @@ COUNTS = {"train": 24_183, "val": 2_993, "test": 2_824}
 MAPPING_NAME = "CelebA-HQ-to-CelebA-mapping.txt"
 MAPPING_COLUMNS = ["number", "celeba_number", "celeba_file"]
 IMAGES_FOLDER = "CelebA-HQ-img"  # inside CelebAMask-HQ, beside a folder of 400 000 mask pictures
+MASKS_FOLDER = "CelebAMask-HQ-mask-anno"
 
 
 def read_mapping(text: str, where: str) -> pd.DataFrame:

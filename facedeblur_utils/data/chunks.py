@@ -77,22 +77,22 @@ def _stages(
     pool = stack.enter_context(ThreadPoolExecutor(workers))
     segmenter = stack.enter_context(ThreadPoolExecutor(1))
 
-    def load(number: int) -> list[Future]:
+    def load_chunk(number: int) -> list[Future]:
         chunk = items[number * CHUNK : (number + 1) * CHUNK]
-        return [pool.submit(_load, source, item, profile.image_size, align) for item in chunk]
+        return [pool.submit(load, source, item, profile.image_size, align) for item in chunk]
 
     def find_heads(loading: list[Future]) -> tuple[list, mask_cache.Heads]:
         loaded = [job.result() for job in loading]
         return loaded, mask_cache.find_heads([face.view for face, _ in loaded if face is not None], cache)
 
-    coming = [load(number) for number in missing[:2]]
+    coming = [load_chunk(number) for number in missing[:2]]
     heads, behind = segmenter.submit(find_heads, coming.pop(0)), None
     for number, after in itertools.zip_longest(missing, missing[2:]):
         loaded, found = heads.result()
         if coming:
             heads = segmenter.submit(find_heads, coming.pop(0))
         if after is not None:
-            coming.append(load(after))
+            coming.append(load_chunk(after))
         masks = iter(mask_cache.find_faces(found, cache, landmarker))
         jobs = [
             pool.submit(_blur, *one, next(masks) if one[0] is not None else None, profile) for one in loaded
@@ -119,9 +119,10 @@ def _aligner(stack: ExitStack) -> Callable[[np.ndarray], np.ndarray]:
     return align
 
 
-def _load(source: Source, item: Item, size: int, align) -> tuple[recipe.Face | None, dict]:
+def load(source: Source, item: Item, size: int, align=None) -> tuple[recipe.Face | None, dict]:
     """Decode (and align) one image; facts have a reason where it can't be used."""
     facts = {"image_id": item.image_id, "file": item.name, "reason": "", "remark": ""}
+    facts |= {"source_sha256": "", "thumbnail": ""}
     face = None
     try:
         data = source.read(item)
@@ -130,6 +131,9 @@ def _load(source: Source, item: Item, size: int, align) -> tuple[recipe.Face | N
         facts |= {"width": pixels.shape[1], "height": pixels.shape[0]}
         pixels = align(pixels) if align else pixels
         face = recipe.sharp_face(pixels, size)
+        facts["thumbnail"] = faces.thumbnail(pixels).tobytes().hex()
+        if item.name.lower().endswith(faces.MAY_MOVE) and (count := faces.pictures_in(data)) > 1:
+            facts["remark"] = f"the first of {count} pictures"
     except faces.ImageProblem as error:
         facts["reason"] = str(error)
     except OSError as error:
@@ -147,7 +151,7 @@ def _blur(face: recipe.Face | None, facts: dict, found, profile: Profile) -> tup
     facts["reason"] = recipe.problem(found, oval, head, profile)
     if facts["reason"]:
         return {}, facts
-    facts["remark"] = recipe.remarks(found, face.side, size)
+    facts["remark"] = ", ".join(filter(None, (facts["remark"], recipe.remarks(found, face.side, size))))
     pictures, kernels, drawn = recipe.blur_face(face.sharp, oval, head, facts["image_id"], profile)
     facts |= drawn
     rows = {"faces": face.sharp, **pictures}

@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # it takes a fifth of a second, and who deblurs a photo doesn
 SPLITS = ("train", "val", "test")
 LARGEST_PIXELS = 64_000_000  # 192 MB decoded; more is a scan, a panorama or a decompression bomb
 SMALLEST_SIDE = 16
+MAY_MOVE = (".gif", ".png", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif")  # may hold many pictures
+HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
 class ImageProblem(Exception):
@@ -26,9 +28,12 @@ class ImageProblem(Exception):
 def decode(data: bytes) -> np.ndarray:
     """Bytes of an image file -> uint8 RGB (H, W, 3), turned as its EXIF orientation says.
 
-    Grey, palette, CMYK and 16-bit images are converted; transparency is laid over white; of an animation
-    the first picture is taken. Raises ImageProblem for what isn't an image, is cut short, or is too large.
+    Grey, palette, CMYK, 10- to 16-bit and floating point images are converted; transparency is laid over
+    white; of an animation the first picture is taken. Raises ImageProblem for what isn't an image, is cut
+    short, or is too large.
     """
+    if data[4:8] == b"ftyp":
+        read_heic_too()
     try:
         with warnings.catch_warnings():
             # Size is checked here, before any pixel is decoded; Pillow's own warning would only repeat it.
@@ -42,23 +47,79 @@ def decode(data: bytes) -> np.ndarray:
     except Image.DecompressionBombError:
         raise ImageProblem(f"more than {LARGEST_PIXELS // 1_000_000} million pixels") from None
     except UnidentifiedImageError:
-        raise ImageProblem("not an image") from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
-        raise ImageProblem(f"damaged image file ({' '.join(str(error).split())})") from None
+        raise ImageProblem(not_read(data)) from None
+    except (ImageProblem, MemoryError):
+        raise
+    except Exception as error:  # Pillow's plug-ins raise whatever their parsing stumbles over
+        raise ImageProblem(f"damaged image file ({' '.join(str(error).split())[:100]})") from None
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
     image.load()
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith(("I", "F")):  # 16 bits a pixel; Pillow's own conversion would clip them
-        values = np.asarray(image, np.float64)
-        scale = 257 if values.max(initial=0) > 255 else 1
-        return Image.fromarray(np.clip(np.rint(values / scale), 0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode.startswith(("I", "F")):  # Pillow's own conversion would clip them
+        return Image.fromarray(as_8_bits(np.asarray(image))).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         image = Image.alpha_composite(white, image)
     return image.convert("RGB")
+
+
+def full_scale(values: np.ndarray) -> float:
+    """Which of `values` (10 to 16 bits, or floating point) is white: files don't say how many bits they use.
+
+    A picture whose values fit into fewer bits is taken to have them: read with more it would be black.
+    Raises ImageProblem for values beyond 16 bits.
+    """
+    top = float(np.nanmax(values, initial=0, where=np.isfinite(values)))
+    scales = (1.0,) if np.issubdtype(values.dtype, np.floating) else ()
+    for scale in (*scales, 255.0, 1023.0, 4095.0, 65535.0):
+        if top <= scale:
+            return scale
+    raise ImageProblem(f"values up to {top:g} have no known white; store it with 8 or 16 bits")
+
+
+def as_8_bits(values: np.ndarray) -> np.ndarray:
+    """uint8 of `values` with more bits or floating point, white at their `full_scale`."""
+    scaled = np.nan_to_num(values.astype(np.float64) * (255 / full_scale(values)), posinf=255, neginf=0)
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+
+def not_read(data: bytes) -> str:
+    """What to say of bytes that Pillow doesn't know."""
+    if data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS:
+        return "a HEIC picture; pip install pillow-heif to read it, or store it as JPEG"
+    if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis"):
+        return "an AVIF picture that Pillow can't read here; store it as JPEG or PNG"
+    return "not an image"
+
+
+def read_heic_too() -> bool:
+    """Teach Pillow to read HEIC where the optional pillow-heif is installed; says whether it is."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
+
+
+def pictures_in(data: bytes) -> int:
+    """How many pictures an image file holds: more than one in an animation; 1 where that can't be told."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data)) as image:
+                return getattr(image, "n_frames", 1)
+    except Exception:  # as in `decode`, which says what is wrong
+        return 1
+
+
+def thumbnail(pixels: np.ndarray) -> np.ndarray:
+    """uint8 (256,): the central square of `pixels` (H, W, 3) in 16 x 16 grey pixels, to compare pictures."""
+    grey = cv2.cvtColor(np.ascontiguousarray(central_square(pixels)), cv2.COLOR_RGB2GRAY)
+    return cv2.resize(grey, (16, 16), interpolation=cv2.INTER_AREA).ravel()
 
 
 def central_square(image: np.ndarray) -> np.ndarray:

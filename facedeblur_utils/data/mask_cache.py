@@ -18,7 +18,7 @@ CODE = [f"facedeblur_utils.data.segmentation:{name}" for name in ("Landmarker", 
 WITHOUT = [f"facedeblur_utils.{name}" for name in ("downloads", "errors", "paths")]
 # Code that gives the masks of an earlier one: its digest -> the hash under which those were kept.
 CODE_BEFORE = {
-    "e72a4377b929182d6abb50c8c755c80861565c0fe2f0b71634904a38c0b3cfbb": (
+    "2cea39ab19fd81f67ca7973f8b8b382f88c2f4906046ae01a5136e113654b07e": (
         "a2051340d1615e977afb962a33adbf2c63d7b585e163d646f1155a1ef644b178"
     ),
 }

@@ -17,6 +17,7 @@ from facedeblur_utils import downloads, paths
 from facedeblur_utils.errors import UsageError
 
 WORKING_SIZE = 256  # pixels; smaller images are enlarged to it, so that the detector sees enough
+LONGEST_SIDE = 16_384  # pixels; MediaPipe ends the whole process where a side has 32 767 or more
 MOST_FACES = 8
 CONNECT_SECONDS = 4
 PERSON = 15  # class of torchvision's COCO_WITH_VOC_LABELS weights
@@ -48,10 +49,11 @@ class Landmarker:
 
         image = checked_image(image)
         height, width = image.shape[:2]
-        scale = WORKING_SIZE / min(height, width)
-        if scale > 1:
-            size = (round(width * scale), round(height * scale))
-            image = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+        scale = min(WORKING_SIZE / min(height, width), LONGEST_SIDE / max(height, width))
+        if scale > 1 or max(height, width) > LONGEST_SIDE:
+            size = (max(1, round(width * scale)), max(1, round(height * scale)))
+            method = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
+            image = cv2.resize(image, size, interpolation=method)
         view = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image))
         found = self._task.detect(view).face_landmarks
         faces = [np.array([(point.x, point.y) for point in face], np.float32) for face in found]
@@ -125,8 +127,9 @@ def oval_area(landmarks: np.ndarray) -> float:
 
 
 def checked_image(image: np.ndarray) -> np.ndarray:
-    """`image` if it is uint8 RGB HWC; raises UsageError otherwise."""
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+    """`image` if it is uint8 RGB HWC and not empty; raises UsageError otherwise."""
+    right = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape[2:] == (3,)
+    if not right or not image.size:
         what = f"{image.dtype} array of shape {image.shape}" if isinstance(image, np.ndarray) else type(image)
         raise UsageError(f"an image must be a uint8 RGB array of shape (height, width, 3), got {what}")
     return image

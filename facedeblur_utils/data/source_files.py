@@ -4,7 +4,7 @@ import hashlib
 import os
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -12,6 +12,8 @@ from facedeblur_utils.data.faces import ImageProblem
 from facedeblur_utils.errors import StudyError
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
+IMAGE_SUFFIXES |= {".jp2", ".avif", ".heic", ".heif"}
+MOST_NAMED = 5
 LARGEST_FILE = 200_000_000  # bytes unpacked; a picture in a zip may claim any size
 
 
@@ -47,19 +49,92 @@ class Source:
 
 
 def folder_source(folder: Path, description: str) -> Source:
-    """All image files in `folder` and below, hidden ones apart; ids are their paths without suffix."""
-    files, sizes = {}, {}
-    for place, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not _hidden((name,))]
-        inside = Path(place).relative_to(folder).as_posix()
-        for name in names:
-            if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not _hidden((name,)):
-                path = os.path.join(place, name)
-                key = name if inside == "." else f"{inside}/{name}"
-                files[key], sizes[key] = path, os.stat(path).st_size
+    """All image files in `folder` and below, each once, hidden ones apart; ids are paths without suffix.
+
+    Links are followed where they lead to something new; what was passed over is named in a note.
+    """
+    files, odd = look_into(folder, IMAGE_SUFFIXES)
     if not files:
-        raise StudyError(f"no images in folder {folder}; looked for {', '.join(sorted(IMAGE_SUFFIXES))}")
-    return Source(description, named_items(sizes), lambda item: Path(files[item.name]).read_bytes())
+        also = f"; {passed_over(odd)}" if odd else ""
+        kinds = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise StudyError(f"no images in folder {folder}; looked for {kinds}{also}")
+    sizes = {name: path.stat().st_size for name, path in files.items()}
+    notes = [passed_over(odd)] if odd else []
+    return Source(description, named_items(sizes), lambda item: files[item.name].read_bytes(), notes)
+
+
+def look_into(
+    folder: Path, suffixes: Iterable[str], deep: bool = True
+) -> tuple[dict[str, Path], list[tuple[str, str]]]:
+    """Files with these suffixes in `folder` (and below, if `deep`), by their path inside, sorted, each once.
+
+    Also what was passed over, as (path inside, reason): links that lead nowhere, back, or to a file that is
+    there anyway; pipes and devices; what can't be looked at. Hidden files don't count.
+    """
+    files, odd, links = {}, [], []
+    root = os.path.realpath(folder)
+    seen, waiting = {root}, [("", root)]
+    while waiting:
+        inside, place = waiting.pop()
+        try:
+            entries = sorted(os.scandir(place), key=lambda entry: entry.name)
+        except OSError as error:
+            odd.append((inside or ".", f"can't be opened ({error.strerror})"))
+            continue
+        for entry in entries:
+            name = f"{inside}/{entry.name}" if inside else entry.name
+            wanted = os.path.splitext(entry.name)[1].lower() in suffixes
+            if _hidden((entry.name,)):
+                continue
+            if not printable(entry.name):
+                odd.append((shown(name), "a name that can't be written"))
+            elif entry.is_symlink():
+                links.append((name, entry.path, wanted))
+            elif entry.is_dir():
+                if deep:
+                    seen.add(entry.path)
+                    waiting.append((name, entry.path))
+            elif wanted and entry.is_file():
+                seen.add(entry.path)
+                files[name] = Path(entry.path)
+            elif wanted:
+                odd.append((name, "not a file"))
+        if waiting or not links:
+            continue
+        # What is there itself comes before links to it, so that each file is found under its own name.
+        for name, path, wanted in sorted(links):
+            target = os.path.realpath(path)
+            if not os.path.exists(target):
+                odd.append((name, "a link that leads nowhere"))
+            elif target in seen and (wanted or os.path.isdir(target)):
+                odd.append((name, "a link to what is there already"))
+            elif os.path.isdir(target) and deep:
+                seen.add(target)
+                waiting.append((name, target))
+            elif wanted and os.path.isfile(target):
+                seen.add(target)
+                files[name] = Path(target)
+            elif wanted:
+                odd.append((name, "not a file"))
+        links = []
+    return dict(sorted(files.items())), sorted(odd)
+
+
+def passed_over(odd: list[tuple[str, str]]) -> str:
+    """One sentence on what `look_into` passed over."""
+    named = ", ".join(f"{name} ({why})" for name, why in odd[:MOST_NAMED])
+    return f"passed over: {named}" + (f" and {len(odd) - MOST_NAMED} more" if len(odd) > MOST_NAMED else "")
+
+
+def printable(name: str) -> bool:
+    """False for a name with bytes that aren't UTF-8 or with control characters."""
+    return not any(ord(letter) < 32 or 0xD800 <= ord(letter) < 0xE000 for letter in name)
+
+
+def shown(name: str) -> str:
+    """`name` as it can be printed in one line."""
+    text = name.encode("utf-8", "backslashreplace").decode()
+    return "".join(letter if ord(letter) >= 32 else "?" for letter in text)
 
 
 def zip_source(path: Path) -> Source:
@@ -70,15 +145,17 @@ def zip_source(path: Path) -> Source:
     """
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise StudyError(f"{path} is not a zip that can be read ({error})") from None
+    except Exception as error:  # zipfile raises many kinds for damaged directories
+        reason = " ".join(str(error).split())[:80]
+        raise StudyError(f"{path} is not a zip that can be read ({reason})") from None
     sizes, unsafe = {}, []
     for member in archive.infolist():
         inside = PurePosixPath(member.filename)
         if member.is_dir() or inside.suffix.lower() not in IMAGE_SUFFIXES:
             continue
-        if inside.is_absolute() or ".." in inside.parts or "\\" in member.filename:
-            unsafe.append(member.filename)
+        odd = ".." in inside.parts or "\\" in member.filename or not printable(member.filename)
+        if inside.is_absolute() or odd:
+            unsafe.append(shown(member.filename))
         elif not _hidden(inside.parts):
             sizes[member.filename] = member.file_size
             if member.flag_bits & 1:
@@ -91,8 +168,10 @@ def zip_source(path: Path) -> Source:
             raise ImageProblem(f"file of {item.size / 1e6:.0f} MB is more than {LARGEST_FILE / 1e6:.0f} MB")
         try:
             return archive.read(item.name)
-        except (zipfile.BadZipFile, EOFError) as error:
-            raise ImageProblem(f"damaged in the zip ({error})") from None
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # zipfile and its decompressors raise many kinds for damaged members
+            raise ImageProblem(f"damaged in the zip ({' '.join(str(error).split())[:80]})") from None
 
     notes = [f"{len(unsafe)} members with unsafe paths left out, such as '{unsafe[0]}'"] if unsafe else []
     return Source(f"zip {path.name}", named_items(sizes), read, notes)

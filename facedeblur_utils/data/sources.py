@@ -1,6 +1,7 @@
 """Where sharp faces come from: the sample, a folder, a zip, CelebA-HQ as people have it, a hub dataset."""
 
 import re
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from facedeblur_utils.errors import StudyError
 from facedeblur_utils.profiles import Profile
 
 SAMPLE_FACES = 999
+LARGEST_MAPPING = 50_000_000  # bytes; the real one has one million
 FORMS = "'sample', a folder, a zip, 'celeba-hq:FOLDER-OR-ZIP' or 'hub:NAME[:SPLIT]'"
 MORE_CELEBA = "get CelebAMask-HQ or a 256 px copy of CelebA-HQ and name it: source: celeba-hq:FOLDER-OR-ZIP"
 
@@ -38,6 +40,11 @@ def open_source(profile: Profile) -> Source:
         source = hub_source(rest)
     else:
         source = _files(Path(profile.source).expanduser())
+        if any(celeba_hq.MASKS_FOLDER in item.name.split("/")[:-1] for item in source.items):
+            raise StudyError(
+                f"{source.description} is CelebAMask-HQ, whose mask pictures would count as faces; name it "
+                f"as source: celeba-hq:{profile.source}, or name its folder {celeba_hq.IMAGES_FOLDER}"
+            )
     items = sorted(source.items, key=lambda item: item.image_id)
     return replace(source, items=items[: profile.limit] if profile.limit else items)
 
@@ -119,10 +126,15 @@ def _mapping_beside(path: Path) -> tuple[str, str]:
     if path.is_file():
         import zipfile
 
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.namelist():
-                if re.search(rf"(^|/){re.escape(name)}$", member):
-                    return f"{path}:{member}", archive.read(member).decode("utf-8", "replace")
+        try:
+            with zipfile.ZipFile(path) as archive:
+                for member in archive.infolist():
+                    if re.search(rf"(^|/){re.escape(name)}$", member.filename):
+                        if member.file_size > LARGEST_MAPPING:
+                            raise StudyError(f"{path}:{member.filename} is too large for a mapping")
+                        return f"{path}:{member.filename}", archive.read(member).decode("utf-8", "replace")
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError) as error:
+            raise StudyError(f"{name} in {path} can't be read ({error})") from None
     raise StudyError(
         f"no {name} in or beside {path}: it says which images are CelebA's train part; it comes with "
         "CelebAMask-HQ, name it by mapping_file"

@@ -1,19 +1,27 @@
 """What a profile needs and uses on disk, and removing it."""
 
 import gzip
+import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from facedeblur_utils.data.datasets import BLURS, DATASETS, MASKS
 from facedeblur_utils.errors import StudyError, UsageError
 from facedeblur_utils.files import write_bytes
-from facedeblur_utils.paths import RunPaths
+from facedeblur_utils.paths import PLAIN_WORDS, RunPaths, is_plain
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.reporting.provenance import data_made_with
 from facedeblur_utils.training.experiments import training_runs
 
 FACES = {"sample": 999, "celeba-hq": 24_183}  # images of the known sources
+# What a run makes in its own folder, and in that of its figures; all else there is someone's own.
+MADE = (
+    "checkpoints", "data", "data.building", "data.old", "data.lock", "logs", "manifest.json",
+    "manifest.json.partial", "notebooks", "report.html", "report.html.partial", "results", "run_all.lock",
+)  # fmt: skip
+MADE_FIGURES = ("fig_*.*", "discussion_*.md", "*scores.csv.gz", "tables/table_*.*", "tables/references.bib")
 EXPORTS = 200e6  # bytes of figures, tables and executed notebooks, measured on the sample profile, rounded up
 
 
@@ -68,21 +76,51 @@ def disk_lines(profile: Profile, paths: RunPaths) -> list[str]:
 def clean(paths: RunPaths, ask=input) -> str:
     """Delete all that a profile's run has made, after asking; returns what was done.
 
-    `figures/study` stays: it is part of the repository. Raises UsageError where nobody can be asked.
+    Nothing else goes: other files in its folders stay, links are removed and not followed, and
+    `figures/study` is part of the repository. Raises UsageError where nobody can be asked, or where the
+    profile's name leads out of the output folder.
     """
+    if not is_plain(paths.profile):
+        raise UsageError(f"a profile's name must be {PLAIN_WORDS}, got '{paths.profile[:80]}'")
     folders = [paths.run] + ([paths.figures] if paths.profile != "study" else [])
-    held = sum(size(folder) for folder in folders)
+    if linked := [folder for folder in folders if folder.is_symlink()]:
+        raise StudyError(f"{linked[0]} is a link to another place; delete it by hand")
+    made = list(_made(paths))
+    held = sum(size(path) if path.is_dir() else path.lstat().st_size for path in made)
     names = " and ".join(str(folder) for folder in folders)
     if ask is input and not sys.stdin.isatty():
-        raise UsageError(f"--clean asks before it deletes {names}; run it in a terminal")
-    if ask(f"Delete {names} ({_gb(held)}), trained weights included? Type 'yes': ").strip() != "yes":
+        raise UsageError(f"--clean asks before it deletes what the run made in {names}; run it in a terminal")
+    question = f"Delete what the run made in {names} ({_gb(held)}), trained weights included? Type 'yes': "
+    if ask(question).strip() != "yes":
         return "Nothing was deleted."
-    for folder in folders:
+    for path in made:
         try:
-            shutil.rmtree(folder)
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
         except OSError as error:
-            raise StudyError(f"could not delete {folder} ({error.strerror})") from None
-    return f"Deleted {names}."
+            raise StudyError(f"could not delete {path} ({error.strerror})") from None
+    emptied = ([paths.tables, paths.figures] if paths.profile != "study" else []) + [paths.run]
+    kept = [str(path) for folder in emptied for path in _left(folder) if path != paths.tables]
+    said = f"; not the run's, and left: {', '.join(kept[:5])}{' …' * (len(kept) > 5)}" if kept else ""
+    return f"Deleted what the run made in {names}{said}."
+
+
+def _made(paths: RunPaths) -> Iterator[Path]:
+    """The files and folders that a run makes, those that are there."""
+    yield from (paths.run / name for name in MADE if os.path.lexists(paths.run / name))
+    if paths.profile != "study":
+        for pattern in MADE_FIGURES:
+            yield from sorted(path for path in paths.figures.glob(pattern) if not path.parent.is_symlink())
+
+
+def _left(folder: Path) -> list[Path]:
+    """What lies in `folder`; where nothing does, the folder goes too."""
+    left = sorted(folder.iterdir()) if folder.is_dir() else []
+    if folder.is_dir() and not left:
+        folder.rmdir()
+    return left
 
 
 def _gb(count: float | None) -> str:

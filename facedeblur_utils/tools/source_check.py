@@ -1,14 +1,13 @@
 """Looks at a source of faces without building anything: `python -m …tools.source_check SOURCE`."""
 
 import argparse
-import hashlib
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 
-from facedeblur_utils.data import chunks, faces, sources
+from facedeblur_utils.data import chunks, division, faces, sources
 from facedeblur_utils.data.source_files import Source
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.machine import available_cpus
@@ -16,6 +15,7 @@ from facedeblur_utils.profiles import Profile, load_profile, parse_overrides
 from facedeblur_utils.progress import track
 
 MOST_LISTED = 10
+COLUMNS = ["image_id", "file", "reason", "source_sha256", "thumbnail", "width", "height"]
 
 
 def check_source(profile: Profile) -> tuple[list[str], bool]:
@@ -28,53 +28,42 @@ def check_source(profile: Profile) -> tuple[list[str], bool]:
     lines = [f"source: {source.description}", f"images: {len(source.items)}"]
     lines += [f"note: {note}" for note in source.notes]
     looked = _look(source, profile)
-    good = looked[looked["problem"] == ""]
+    good = looked[looked["reason"] == ""]
     if len(good):
         sizes = Counter(zip(good["width"], good["height"], strict=True)).most_common(3)
         lines.append("sizes: " + ", ".join(f"{w:.0f}×{h:.0f} ({count})" for (w, h), count in sizes))
         smallest = good[["width", "height"]].min(axis=1).min()
         lines.append(f"shortest side: {smallest:.0f} px, used at {profile.image_size} px")
-    bad = looked[looked["problem"] != ""]
+    bad = looked[looked["reason"] != ""]
     lines.append(f"can't be used: {len(bad)}")
-    lines += [f"  {row.name}: {row.problem}" for row in bad.head(MOST_LISTED).itertuples(index=False)]
+    lines += [f"  {row.file}: {row.reason}" for row in bad.head(MOST_LISTED).itertuples(index=False)]
     if len(bad) > MOST_LISTED:
         lines.append(f"  … and {len(bad) - MOST_LISTED} more")
-    lines.append(f"copies of another file: {int(good.duplicated('sha256').sum())}")
     people = sources.identities(profile, source)
+    lines.append(f"copies of another file: {int(good.duplicated('source_sha256').sum())}")
     try:
-        ids = [item.image_id for item in source.items]
-        split = faces.split_faces(ids, profile.split, profile.seed, people)
+        divided = division.divide(looked, profile, people, source.description)
     except StudyError as error:
         return [*lines, f"problem: {error}"], False
-    counts = split["split"].value_counts()
-    lines.append("split: " + ", ".join(f"{name} {counts[name]}" for name in faces.SPLITS))
-    lines.append(_leakage_line(split, people))
+    lines.append(f"nearly the same as another, kept in one part: {len(divided.twins)}")
+    counts = divided.used["split"].value_counts()
+    parts = ", ".join(f"{name} {counts[name]}" for name in faces.SPLITS)
+    lines.append(f"split: {parts} (if a face is found in each)")
+    lines.append(_leakage_line(divided.used, people))
     needed = chunks.bytes_needed(profile, len(source.items))
     lines.append(f"space for the datasets: {needed / 1e9:.2f} GB")
-    usable = len(good) >= len(faces.SPLITS)
-    if not usable:
-        lines.append("problem: fewer than three images can be used")
-    return lines, usable
+    return lines, True
 
 
 def _look(source: Source, profile: Profile) -> pd.DataFrame:
+    """The facts of each image as the build finds them, without looking for faces."""
+
     def look(item):
-        row = {"name": item.name, "width": None, "height": None, "sha256": "", "problem": ""}
-        try:
-            data = source.read(item)
-            row["sha256"] = hashlib.sha256(data).hexdigest()
-            height, width = faces.decode(data).shape[:2]
-            row |= {"width": width, "height": height}
-            faces.check_side(min(height, width), profile.image_size)
-        except faces.ImageProblem as problem:
-            row["problem"] = str(problem)
-        except OSError as error:
-            row["problem"] = f"could not be read ({error.strerror or error})"
-        return row
+        return chunks.load(source, item, profile.image_size)[1]
 
     with ThreadPoolExecutor(available_cpus()) as pool:
         rows = track(pool.map(look, source.items), "Looking", total=len(source.items))
-        return pd.DataFrame(list(rows))
+        return pd.DataFrame(list(rows)).reindex(columns=COLUMNS)
 
 
 def _leakage_line(split: pd.DataFrame, people: dict[str, str] | None) -> str:
