@@ -189,10 +189,15 @@ def load_profile(name_or_path: str | Path, overrides: dict | None = None) -> Pro
 
 
 def save_profile(profile: Profile, file: Path) -> Path:
-    """Write `profile` as a YAML file that `load_profile` reads; returns `file`."""
+    """Write `profile` as YAML for another process, which reads it by `saved_profile`; returns `file`."""
     values = {key: list(v) if isinstance(v, tuple) else v for key, v in profile.as_dict().items()}
     file.write_text(yaml.safe_dump(values), encoding="utf-8")
     return file
+
+
+def saved_profile(file: str | Path) -> Profile:
+    """What `save_profile` wrote, under the name that it had."""
+    return _checked(_read(Path(file).read_text(encoding="utf-8"), str(file)), str(file))
 
 
 def parse_overrides(pairs: list[str]) -> dict:

@@ -20,7 +20,7 @@ from facedeblur_utils.files import write_text
 from facedeblur_utils.fingerprints import digest
 from facedeblur_utils.models.networks import NETWORKS
 from facedeblur_utils.paths import RunFolder, RunPaths, cache_folder
-from facedeblur_utils.profiles import Profile, load_profile, save_profile
+from facedeblur_utils.profiles import Profile, save_profile, saved_profile
 from facedeblur_utils.progress import Progress, duration
 from facedeblur_utils.running.console import Console
 from facedeblur_utils.running.disk import FACES, needs
@@ -168,7 +168,7 @@ def main(file: str) -> int:
     """Train each kind of network for a moment on made-up faces; prints images/s of each as JSON."""
     import torch
 
-    profile = load_profile(file)
+    profile = saved_profile(file)
     torch.set_num_threads(profile.threads or min(torch.get_num_threads(), machine.available_cpus()))
     found = {name: _images_per_second(name, profile) for name in NETWORKS}
     disk = sum(needs(profile, RunPaths(profile.name, Path(tempfile.gettempdir()))).values())

@@ -8,7 +8,7 @@ from pathlib import Path
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.machine import die_with_parent
 from facedeblur_utils.paths import RunPaths
-from facedeblur_utils.profiles import load_profile
+from facedeblur_utils.profiles import load_profile, saved_profile
 from facedeblur_utils.training.experiments import named_run
 from facedeblur_utils.training.loops import train
 from facedeblur_utils.training.workers import ERROR_MARK
@@ -20,10 +20,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run")
     parser.add_argument("--profile", default="sample")
+    parser.add_argument("--saved", default="", help=argparse.SUPPRESS)  # a profile as the launcher wrote it
     parser.add_argument("--base", default="")
     chosen = parser.parse_args()
     try:
-        profile = load_profile(chosen.profile)
+        profile = saved_profile(chosen.saved) if chosen.saved else load_profile(chosen.profile)
         paths = RunPaths(profile.name, Path(chosen.base).resolve())
         train(named_run(profile, chosen.run), profile, paths)
     except StudyError as error:

@@ -42,7 +42,7 @@ def launch(run_name: str, profile: Profile, paths: RunPaths, worker: str = WORKE
         chosen = save_profile(profile, Path(folder) / "profile.yaml")
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         command += ["--nproc-per-node", str(profile.processes), "-m", worker]
-        command += [run_name, "--profile", str(chosen), "--base", str(paths.base)]
+        command += [run_name, "--saved", str(chosen), "--base", str(paths.base)]
         cores = min(psutil.cpu_count(logical=False) or available_cpus(), available_cpus())
         _follow(run_name, command, threads=max(1, cores // profile.processes))
 
@@ -57,7 +57,7 @@ def train_apart(
     running: list[subprocess.Popen] = []
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(at_once) as pool:
         chosen = save_profile(profile, Path(folder) / "profile.yaml")
-        options = ["--profile", str(chosen), "--base", str(paths.base)]
+        options = ["--saved", str(chosen), "--base", str(paths.base)]
         try:
             jobs = [
                 pool.submit(_follow, name, [sys.executable, "-m", worker, name, *options], 1, running)
