@@ -3,16 +3,20 @@
 A driver process runs a made-up training notebook that keeps a file per finished epoch, as training does.
 """
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from queue import Empty
 
 import psutil
 import pytest
 from test_pipeline import write_notebook
+
+from facedeblur_utils.running.notebook_process import looking_again
 
 EPOCHS = 6
 TRAIN = """
@@ -133,3 +137,23 @@ def wait_for(condition, seconds: float = 40) -> bool:
             return True
         time.sleep(0.1)
     return False
+
+
+def test_an_answer_whose_announcement_was_lost_is_found():
+    """A channel that tells of nothing while it waits, but has the answer when asked again."""
+    asked = []
+
+    async def get_msg(timeout):
+        asked.append(timeout)
+        if len(asked) < 3 or timeout is None:
+            raise Empty
+        return {"content": "answer"}
+
+    assert asyncio.run(looking_again(get_msg)()) == {"content": "answer"} and len(asked) == 3
+    assert asyncio.run(looking_again(get_msg)(timeout=5.0)) == {"content": "answer"}
+
+    async def nothing(timeout):
+        raise Empty
+
+    with pytest.raises(Empty):
+        asyncio.run(looking_again(nothing)(timeout=0.01))

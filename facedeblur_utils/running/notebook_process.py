@@ -9,7 +9,10 @@ import json
 import os
 import resource
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from queue import Empty
 
 # jsonschema would build a grammar of Unicode addresses from it for a second, which no notebook has.
 sys.modules.setdefault("rfc3987_syntax", None)
@@ -24,6 +27,7 @@ from facedeblur_utils.machine import die_with_parent
 
 KERNEL_START_SECONDS = 120
 LAST_LINES = 12
+LOOK_SECONDS = 1.0
 
 
 class Status:
@@ -41,6 +45,35 @@ class Status:
         os.replace(partial, self.path)
 
 
+class PatientClient(PapermillNotebookClient):
+    """papermill's client, which looks again for an answer that it wasn't told of."""
+
+    def start_new_kernel_client(self):
+        client = super().start_new_kernel_client()
+        client.shell_channel.get_msg = looking_again(client.shell_channel.get_msg)
+        return client
+
+
+def looking_again(get_msg: Callable) -> Callable:
+    """`get_msg(timeout)` of a channel, asked anew every LOOK_SECONDS.
+
+    nbclient answers a widget on the socket on which it waits for the cell's own answer. When that arrives
+    just then, the sending swallows its announcement, and the notebook would wait for ever.
+    """
+
+    async def asked_anew(timeout: float | None = None) -> dict:
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = LOOK_SECONDS if end is None else min(LOOK_SECONDS, max(0.0, end - time.monotonic()))
+            try:
+                return await get_msg(timeout=left)
+            except Empty:
+                if end is not None and time.monotonic() >= end:
+                    raise
+
+    return asked_anew
+
+
 class TrackedEngine(NBClientEngine):
     """papermill's engine, which also reports each cell as it starts."""
 
@@ -48,7 +81,7 @@ class TrackedEngine(NBClientEngine):
 
     @classmethod
     def execute_managed_notebook(cls, nb_man, kernel_name, **kwargs):
-        client = PapermillNotebookClient(
+        client = PatientClient(
             nb_man,
             kernel_name=kernel_name,
             timeout=None,  # a whole-notebook limit is kept by the parent
