@@ -3,13 +3,7 @@
 For a blurred photo: `facedeblur_utils.deblur(image)`, see `photo/deblur.py`.
 """
 
-import os
-
 __version__ = "0.1.0"
-
-# Before anything loads torch: its threads shall sleep while they wait for each other. Spinning, as they do
-# otherwise, loses most of a machine's speed as soon as another program runs on it.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def __getattr__(name: str):

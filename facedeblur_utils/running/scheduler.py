@@ -166,6 +166,8 @@ def _local(plan: Plan, pool: ThreadPoolExecutor, console: Console, interruption:
 
     def work(stage: Stage, run_id: str) -> Outcome:
         variables = {RUN_ID: run_id, STAGE: stage.name}
+        if plan.jobs > 1:  # waiting threads of one job shouldn't keep the other's from working
+            variables |= {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
         device = free.get() if devices else None
         try:
             if device is not None:
