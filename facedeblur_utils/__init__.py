@@ -1,6 +1,6 @@
 """Tools of the face-deblurring study: the package that the notebooks and `run_all.py` call.
 
-For a blurred photo: `facedeblur_utils.deblur(image)`, see `photo/deblur.py`.
+For a blurred photo: `facedeblur_utils.deblur(image)`, see `photo/`.
 """
 
 __version__ = "0.1.0"

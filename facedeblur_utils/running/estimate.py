@@ -30,6 +30,7 @@ from facedeblur_utils.running.scheduler import Plan
 from facedeblur_utils.running.summary import states
 from facedeblur_utils.training.experiments import Run
 
+BESIDE_STEPS = 1.2  # times as long as its steps alone a training takes: it validates, saves, draws blur
 STEPS_SECONDS = 1.5  # of training steps of each kind of network
 # Seconds of the other work in each notebook on the machine of REFERENCE, one thread: always, for each
 # face of the source, and for each test face. Measured in a sample run, see benchmarks/first_contact.py.
@@ -97,7 +98,7 @@ def stage_seconds(stage: Stage, plan: Plan, speed: dict[str, float]) -> float:
     profile, faces = plan.profile, _faces(plan.profile)
     always, by_face, by_test_face = WORK.get(stage.notebook.stem.partition("_")[0], (10.0, 0.0, 0.0))
     work = always + faces * (by_face + by_test_face * profile.split[2])
-    trains = [images_to_train(run, plan, faces) / speed[run.network] for run in stage.runs]
+    trains = [BESIDE_STEPS * images_to_train(run, plan, faces) / speed[run.network] for run in stage.runs]
     # Several runs of one notebook train side by side where the profile gives each one thread.
     at_once = min(len(trains), machine.available_cpus()) if profile.threads == 1 else 1
     return sum(trains) / max(1, at_once) + work * speed["yardstick"] / REFERENCE
