@@ -58,7 +58,7 @@ def train_all(runs: dict[str, Run], profile: Profile, paths: RunPaths) -> dict[s
     cores = available_cpus() if profile.threads == 1 and not torch.cuda.is_available() else 1
     seeds = range(1, profile.seeds + 1)
     apart = []
-    for name, run in runs.items():
+    for name, run in runs.items() if min(cores, len(runs)) > 1 else ():  # looking reads whole states
         starts = [find_start(run, profile, paths, seed) for seed in seeds]
         images = sum(
             run.epochs * max(map(len, start.pairs.values())) for start in starts if not start.finished
