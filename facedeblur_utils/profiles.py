@@ -14,6 +14,7 @@ from facedeblur_utils.errors import UsageError
 SHORTENED = ("smoke", "sample")  # runs whose outputs must say that they are not results
 # Those that notebook 07 knows; `training.experiments` makes them of networks and datasets (tested).
 RESTORER_RUNS = ("NSFB1", "NSB1SD", "NSFB2", "NSB2SM", "NMIX")
+FURTHER_RUNS = ("NCAM",)  # made on demand: the published restorer
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Profile:
     restorer_width: int = 16
     restorer_epochs: int = 25
     restorer_crop: int = 0  # pixels: train on random squares of this side but in the last epochs; 0: never
+    restorer_average: float = 0.0  # of its weights over the steps: share that stays at each; 0: the last ones
     restorer_runs: tuple[str, ...] = RESTORER_RUNS  # those of notebook 07
     gan_norm: str = "none"
     autoencoder_rate: float = 0.001  # Table 4.1
@@ -90,6 +92,7 @@ AT_LEAST = {
     "restorer_width": 1,
     "restorer_epochs": 1,
     "restorer_crop": 0,
+    "restorer_average": 0,
     "first_number": 0,
     "limit": 0,
     "noise": 0,
@@ -108,6 +111,7 @@ AT_MOST = {  # beyond them nothing works, or means something else than was meant
     "restorer_width": 4096,
     "noise": 1,  # the whole range of values
     "smallest_face": 1,
+    "restorer_average": 0.99999,
     "blur_gamma": 10,
     "autoencoder_rate": 1,
     "gan_rate": 1,
@@ -270,8 +274,8 @@ def _possible(profile: Profile, where: str) -> None:
     for key, most in AT_MOST.items():
         if getattr(profile, key) > most:
             refuse(key, f"must be at most {most}")
-    if unknown := [name for name in profile.restorer_runs if name not in RESTORER_RUNS]:
-        refuse("restorer_runs", f"knows {', '.join(RESTORER_RUNS)}, not '{unknown[0][:40]}'")
+    if unknown := [name for name in profile.restorer_runs if name not in RESTORER_RUNS + FURTHER_RUNS]:
+        refuse("restorer_runs", f"knows {', '.join(RESTORER_RUNS + FURTHER_RUNS)}, not '{unknown[0][:40]}'")
     for key, allowed in CHOICES.items():
         if getattr(profile, key) not in allowed:
             refuse(key, f"must be one of {', '.join(allowed)}")

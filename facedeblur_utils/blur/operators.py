@@ -106,6 +106,12 @@ def add_noise(image: np.ndarray, field: np.ndarray) -> np.ndarray:
     return _as_type(np.clip(_as_float(image) + field, 0, 1), image.dtype)
 
 
+def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
+    """`image` (uint8 RGB HWC) after JPEG at `quality` 1 to 100, as OpenCV writes it."""
+    coded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return np.ascontiguousarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1])
+
+
 def _correlate(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """`cv2.filter2D` with reflected borders, faster for long thin kernels."""
     kernel = _trimmed(kernel)

@@ -91,7 +91,7 @@ NETWORKS = {
             notebook="07_modern_restorer",
             optimizer="AdamW",
             settings={"betas": (0.9, 0.9), "weight_decay": 0},  # as the NAFNet paper has it
-            keys=("restorer_crop",),
+            keys=("restorer_crop", "restorer_average"),
         ),
     )
 }

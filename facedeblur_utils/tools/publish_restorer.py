@@ -1,6 +1,6 @@
 """Makes the restorer that the package carries: `python -m facedeblur_utils.tools.publish_restorer`.
 
-It trains run NMIX of a profile, scores it on the profile's four test sets and on sharp faces, and writes
+It trains run NCAM of a profile, scores it on the profile's four test sets and on sharp faces, and writes
 the weights (fp16), a JSON file with every number, and the model card into `weights/`.
 """
 
@@ -25,6 +25,8 @@ from facedeblur_utils.photo.published import CARD, WEIGHTS
 from facedeblur_utils.profiles import load_profile, parse_overrides
 from facedeblur_utils.training import experiments, loops, trained
 from facedeblur_utils.training.trained import read_history
+
+RUN = "NCAM"  # all kinds of blur, as cameras make it
 
 
 def means(scores: pd.DataFrame) -> pd.DataFrame:
@@ -56,7 +58,7 @@ def card(table: pd.DataFrame, about: dict) -> str:
     """The model card in Markdown."""
     psnr = table[table["metric"] == "psnr"]
     lines = [
-        f"| {row.dataset} | {row.region} | {_number(row.input)} | {_number(row.NMIX)} | {_number(row.gain)} |"
+        f"| {row.dataset} | {row.region} | {_number(row.input)} | {_number(getattr(row, RUN))} | {_number(row.gain)} |"
         for row in psnr.itertuples()
     ]
     return CARD_TEXT.format(scores="\n".join(lines), **about)
@@ -114,12 +116,12 @@ def main(arguments: list[str] | None = None) -> None:
     run_paths = paths.run_paths(profile.name, chosen.output)
     build(profile, run_paths)
     if not chosen.as_is:
-        loops.train(experiments.restorer_runs(profile)["NMIX"], profile, run_paths)
-    history = read_history(run_paths, "NMIX")
-    network = trained.load_network(run_paths, "NMIX")
-    restorers = {INPUT: blurred_input, "NMIX": network_restorer(network)}
+        loops.train(experiments.restorer_runs(profile)[RUN], profile, run_paths)
+    history = read_history(run_paths, RUN)
+    network = trained.load_network(run_paths, RUN)
+    restorers = {INPUT: blurred_input, RUN: network_restorer(network)}
     scores = score_restorers(restorers, run_paths)
-    run = trained.run_facts(run_paths, "NMIX")
+    run = trained.run_facts(run_paths, RUN)
     options = sys.argv[1:] if arguments is None else arguments
     about = {
         "parameters": run["parameters"]["restorer"],

@@ -5,10 +5,10 @@ import json
 from facedeblur_utils import fingerprints
 from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.errors import StudyError
-from facedeblur_utils.models.networks import NETWORKS
+from facedeblur_utils.models.networks import NETWORKS, Network
 from facedeblur_utils.paths import RunFolder, RunPaths
 from facedeblur_utils.profiles import Profile
-from facedeblur_utils.training.experiments import MIX, Run
+from facedeblur_utils.training.experiments import CAMERA, MIX, Run
 
 HERE = "facedeblur_utils.training"
 # They print, write, check or open; data comes in by the datasets' own fingerprints.
@@ -21,6 +21,7 @@ WITHOUT |= {
     "facedeblur_utils.models.networks",
     f"{HERE}.batches:_fits",
 }  # the run's row stands in its identity
+MIXTURES = {MIX: "MixedPairs", CAMERA: "CameraPairs"}  # in module `mixed`, which imports OpenCV
 # Digest of the code with which runs were trained before their identity held it.
 CODE_BEFORE: dict[str, str] = {
     "autoencoder": "add203e26d22bf9cdae6cdcd92c16fadc0fecc86aabadb092f09927e06497ff9",
@@ -41,8 +42,9 @@ def code_of(run: Run) -> dict[str, str]:
     ]
     if "perceptual" in weights_of(run):
         roots.append(f"{HERE}.vgg:Features")
-    if MIX in run.datasets:
-        roots += [f"{HERE}.mixed:MixedPairs", f"{HERE}.mixed:MixedBatches"]
+    for name, pairs in MIXTURES.items():
+        if name in run.datasets:
+            roots += [f"{HERE}.mixed:{pairs}", f"{HERE}.mixed:MixedBatches"]
     return fingerprints.definitions(roots, WITHOUT)
 
 
@@ -66,6 +68,7 @@ def identity_of(run: Run, profile: Profile, seed: int, datasets: dict[str, str])
         "norm": row.options_in(profile).get("norm", "none"),
         "learning_rate": row.rate_in(profile),
         **({"crop": profile.restorer_crop} if "restorer_crop" in row.keys else {}),
+        **({"average": profile.restorer_average} if _averages(row, profile) else {}),
         **({"vgg_wanted": profile.autoencoder_vgg} if "autoencoder_vgg" in row.keys else {}),
         "precision_wanted": profile.precision,
         "seed": seed,
@@ -76,12 +79,16 @@ def identity_of(run: Run, profile: Profile, seed: int, datasets: dict[str, str])
     }
 
 
+def _averages(row: Network, profile: Profile) -> bool:
+    return "restorer_average" in row.keys and profile.restorer_average > 0
+
+
 def datasets_of(run: Run, paths: RunPaths) -> dict[str, str]:
     """Fingerprints of the training data by dataset; the mixture's are those of the faces and masks in it."""
     from facedeblur_utils.data import face_pairs  # imports OpenCV and pandas
 
     masked = [row.name for row in DATASETS.values() if row.mask]
-    parts = {name: masked if name == MIX else [name] for name in run.datasets}
+    parts = {name: masked if name in MIXTURES else [name] for name in run.datasets}
     return {
         name: "/".join(face_pairs.open_pairs(paths, part, "train").fingerprint for part in group)
         for name, group in parts.items()

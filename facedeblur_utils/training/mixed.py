@@ -1,4 +1,4 @@
-"""Training pairs of all four kinds with fresh kernels every epoch, made while training (run NMIX)."""
+"""Training pairs of all kinds with fresh blur every epoch, made while training (runs NMIX and NCAM)."""
 
 from collections.abc import Iterator
 
@@ -6,17 +6,26 @@ import numpy as np
 import torch
 
 from facedeblur_utils.blur import operators
-from facedeblur_utils.blur.kernels import draw_motion, generator_for, linear_motion_kernel
+from facedeblur_utils.blur.kernels import (
+    arc_motion_kernel,
+    draw_motion,
+    generator_for,
+    linear_motion_kernel,
+    motion_from,
+    path_kernel,
+    smooth_path,
+)
 from facedeblur_utils.data import face_pairs
 from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.training.batches import Batch, Batches
-from facedeblur_utils.training.experiments import MIX
+from facedeblur_utils.training.experiments import CAMERA, MIX
 
 # What an image is made into, and how often. Two of the four datasets are blurred everywhere. A share stays
 # sharp on both sides, so that the network learns to leave sharp pictures alone.
 KINDS = {"whole": 0.45, "head": 0.225, "face": 0.225, "sharp": 0.1}
+CAMERA_LENGTHS = (0.02, 0.18)  # of the width: photos are blurred less, and more, than the study's faces
 
 
 class MixedPairs:
@@ -54,6 +63,45 @@ class MixedPairs:
         return blurred, sharp
 
 
+class CameraPairs(MixedPairs):
+    """As `MixedPairs`, with what cameras do: curved paths, light that is blurred, noise and JPEG (run NCAM).
+
+    Half of the pictures are blurred in light, two in five along a curve, three in five get noise, two in
+    five JPEG's losses. The sharp side has neither noise nor losses; a tenth is sharp on both sides.
+    """
+
+    name = CAMERA
+
+    def draw(self, indices, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """(blurred, sharp), uint8 (B, H, W, 3); each drawn from (seed, epoch, id) alone."""
+        sharp = self._faces["head"].batch(indices)[1]
+        masks = {kind: pairs.mask_batch(kind, indices) for kind, pairs in self._faces.items()}
+        blurred = sharp.copy()
+        for row, index in enumerate(indices):
+            random = generator_for(seed, "camera", f"{epoch}/{self.image_ids[index]}")
+            kind = random.choice(list(KINDS), p=list(KINDS.values()))
+            if kind == "sharp":
+                continue
+            length, angle = motion_from(random, self.size, CAMERA_LENGTHS)
+            if random.random() < 0.6:
+                kernel = linear_motion_kernel(length, angle)
+            elif random.random() < 0.5:
+                kernel = arc_motion_kernel(length, angle, random.uniform(-90, 90))
+            else:
+                kernel = path_kernel(smooth_path(random, 2 * length))
+            gamma = 2.2 if random.random() < 0.5 else 1.0
+            mask = np.ones((self.size, self.size), bool) if kind == "whole" else masks[kind][row]
+            picture = operators.composite(sharp[row], kernel, mask, self._profile.composite, gamma)
+            if random.random() < 0.6:
+                picture = operators.add_noise(
+                    picture, operators.noise_field(picture.shape, random.uniform(0.002, 0.02), random)
+                )
+            if random.random() < 0.4:
+                picture = operators.jpeg(picture, int(random.integers(60, 99)))
+            blurred[row] = picture
+        return blurred, sharp
+
+
 class MixedBatches(Batches):
     """`Batches` of `MixedPairs`: the same order and flips, other blur each epoch."""
 
@@ -68,17 +116,22 @@ class MixedBatches(Batches):
         return tuple(torch.from_numpy(images).to(self.device) for images in self.pairs.draw(row, *self._draw))
 
 
+MIXTURES = {MIX: MixedPairs, CAMERA: CameraPairs}
+
+
 def training_pairs(paths: RunPaths, name: str, profile: Profile):
-    """What a run's schedule calls `name`: one of the four datasets, or `MIX`."""
-    return MixedPairs(paths, profile) if name == MIX else face_pairs.open_pairs(paths, name, "train")
+    """What a run's schedule calls `name`: one of the four datasets, or a mixture."""
+    if name in MIXTURES:
+        return MIXTURES[name](paths, profile)
+    return face_pairs.open_pairs(paths, name, "train")
 
 
 def validation_pairs(paths: RunPaths, names: list[str]) -> list:
-    """The validation pairs that go with a schedule's datasets; all four for `MIX`."""
-    names = [dataset for name in names for dataset in (DATASETS if name == MIX else [name])]
+    """The validation pairs that go with a schedule's datasets; all four for a mixture."""
+    names = [dataset for name in names for dataset in (DATASETS if name in MIXTURES else [name])]
     return [face_pairs.open_pairs(paths, name, "val") for name in names]
 
 
 def batches_of(pairs, batch_size: int, device: torch.device) -> Batches:
     """Training batches of `pairs`, whichever kind they are."""
-    return (MixedBatches if pairs.name == MIX else Batches)(pairs, batch_size, device)
+    return (MixedBatches if pairs.name in MIXTURES else Batches)(pairs, batch_size, device)

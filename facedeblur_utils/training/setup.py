@@ -4,6 +4,7 @@ import json
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from facedeblur_utils import machine
 from facedeblur_utils.errors import StudyError
@@ -30,6 +31,22 @@ def optimizer_of(run: Run, profile: Profile, net: nn.Module) -> torch.optim.Opti
     row = network(run.network)
     kind = getattr(torch.optim, row.optimizer)
     return kind(net.parameters(), lr=row.rate_in(profile), fused=True, **row.settings)
+
+
+def average_of(
+    run: Run, profile: Profile, nets: dict, optimizers: dict, device: torch.device
+) -> AveragedModel | None:
+    """The running mean of the deblurring network's weights, moved after each step; None where none is kept.
+
+    Exponential, over about 1 / (1 - `restorer_average`) steps.
+    """
+    if not (profile.restorer_average and "restorer_average" in network(run.network).keys):
+        return None
+    role = next(iter(nets))
+    mean = get_ema_multi_avg_fn(profile.restorer_average)
+    average = AveragedModel(nets[role], device=device, multi_avg_fn=mean)
+    optimizers[role].register_step_post_hook(lambda *_: average.update_parameters(nets[role]))
+    return average
 
 
 def facts_of(run: Run, profile: Profile, nets: dict, optimizers: dict) -> dict:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.files import write_bytes
@@ -61,13 +62,16 @@ class Trainer:
     optimizers: dict[str, torch.optim.Optimizer]
     data: TrainingData
     perceptual: vgg.Features | None = None
+    average: AveragedModel | None = None  # of the weights of the network that deblurs, over its last steps
     epoch: int = 0
     history: list[dict] = field(default_factory=list)
     limit: int | None = None  # of batches in an epoch, to look at the first ones; None: all
 
     @property
     def restorer(self) -> nn.Module:
-        """The network that deblurs, without wrappers."""
+        """The network that deblurs, without wrappers; where its weights are averaged, with their average."""
+        if self.average:
+            return self.average.module
         return self.accelerator.unwrap_model(next(iter(self.nets.values())))
 
     @property
@@ -105,6 +109,7 @@ class Trainer:
             "nets": {name: unwrap(net).state_dict() for name, net in self.nets.items()},
             "optimizers": {name: opt.state_dict() for name, opt in self.optimizers.items()},
             "scaler": scaler.state_dict() if scaler else None,
+            "average": self.average.state_dict() if self.average else None,
             "rng": torch.get_rng_state(),
         }
 
@@ -116,6 +121,8 @@ class Trainer:
             optimizer.load_state_dict(state["optimizers"][name])
         if self.accelerator.scaler and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
         torch.set_rng_state(state["rng"])
         self.epoch, self.history = state["epoch"], list(state["history"])
 
@@ -232,6 +239,7 @@ def fresh_trainer(
     perceptual = setup.perceptual_of(run, profile, folder, accelerator, kind)
     nets, optimizers = setup.seeded_nets(run, profile, seed)
     setup.share_batch_norm(run.name, nets, accelerator)
+    average = setup.average_of(run, profile, nets, optimizers, accelerator.device)
     facts = setup.facts_of(run, profile, nets, optimizers) | setup.loss_facts(run, perceptual)
     facts |= {
         "precision": kind,
@@ -250,6 +258,7 @@ def fresh_trainer(
         optimizers={name: accelerator.prepare(optimizer) for name, optimizer in optimizers.items()},
         data=TrainingData(pairs, profile.batch_size, accelerator.device, perceptual),
         perceptual=perceptual,
+        average=average,
     )
     return trainer, facts
 
