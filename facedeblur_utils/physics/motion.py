@@ -1,0 +1,159 @@
+"""Which motion blurred a picture? A line or an arc, by how well it explains the picture.
+
+It begins with the line whose blur of a restored picture is nearest to the blurred one. That is too short by
+a few per cent, since a restored picture is itself too smooth; so it goes on to the motion for which the
+solver's best picture costs least: too long a motion rings, too short a one leaves edges that don't fit.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facedeblur_utils.blur.kernels import arc_motion_kernel, linear_motion_kernel, padded
+from facedeblur_utils.physics.operators import Convolution, Part
+from facedeblur_utils.physics.solve import prior, solve
+
+LIGHT = 2.2  # light is about a stored value to this power (sRGB)
+DARKEST = 0.1  # stored value below which light is taken to change as it does there
+BRIGHTEST = 0.995  # stored value from which light may have been clipped
+SHORTEST = 1.05  # pixels; a motion of 1 pixel is none
+LONGER = (1.0, 1.15, 1.35, 1.6)  # times the first length, looked at by cost
+SPANS = (0.8, 0.3, 0.12)  # pixels at the end of the path by which a motion is moved to see what it costs
+ROUNDS, STEPS = 4, 20  # of the solver, for a cost
+
+
+@dataclass(frozen=True)
+class Motion:
+    """A motion of constant speed: `length` in pixels, `angle` in its middle and `turn`, both in degrees."""
+
+    length: float
+    angle: float
+    turn: float = 0.0
+
+    def kernel(self) -> np.ndarray:
+        """Its kernel, float32 (k, k)."""
+        if self.turn:
+            return arc_motion_kernel(self.length, self.angle, self.turn)
+        return linear_motion_kernel(self.length, self.angle)
+
+    def moved(self, by: np.ndarray) -> "Motion":
+        """Changed by (longer, turned, more curved), each in pixels at the ends of the path."""
+        length = max(SHORTEST, self.length + by[0])
+        angle = self.angle + np.rad2deg(2 * by[1] / length)
+        turn = self.turn + (np.rad2deg(8 * by[2] / length) if len(by) > 2 else 0.0)
+        return Motion(float(length), float(angle), float(np.clip(turn, -180, 180)))
+
+    def scaled(self, factor: float) -> "Motion":
+        """The same motion in a picture `factor` times as large."""
+        return Motion(self.length * factor, self.angle, self.turn)
+
+
+def kernels_of(motions: list[Motion], side: int = 0) -> Tensor:
+    """Their kernels in squares of one size, float32 (B, k, k), k at least `side`."""
+    kernels = [motion.kernel() for motion in motions]
+    side = max(side, *map(len, kernels))
+    return torch.from_numpy(np.stack([padded(kernel, side) for kernel in kernels]))
+
+
+def in_light(stored: Tensor, gamma: float) -> Tensor:
+    """Stored values in [0, 1] as light in [0, 1]."""
+    return stored if gamma == 1 else stored.clamp(0, 1) ** gamma
+
+
+def stored_values(light: Tensor, gamma: float) -> Tensor:
+    """The inverse of `in_light`."""
+    return light if gamma == 1 else light.clamp_min(0) ** (1 / gamma)
+
+
+def slope_of(stored: Tensor, gamma: float) -> Tensor:
+    """How much light changes with the stored value, (B, C, H, W)."""
+    return gamma * stored.clamp_min(DARKEST) ** (gamma - 1)
+
+
+class Evidence:
+    """A blurred picture, and what each motion in it would cost, for blur in light or in stored values.
+
+    `blurred` and `restored` are stored values (1, 3, H, W), `matte` (1, 1, H, W) where the motion was, None
+    for everywhere, `weight` (1, 1, H, W) of each pixel, `reach` the longest path in pixels.
+    """
+
+    def __init__(
+        self, blurred: Tensor, restored: Tensor, reach: int, gamma: float, matte=None, weight=None
+    ):
+        self.gamma, self.matte = gamma, matte
+        self.longest = 2 * reach - 1
+        believed = (blurred.amax(dim=1, keepdim=True) < BRIGHTEST).float()
+        self.weight = believed if weight is None else believed * weight
+        self._grey = blurred.mean(dim=1, keepdim=True)
+        self._slope = slope_of(self._grey, gamma)
+        self._light = in_light(blurred, gamma)
+        self._restored = in_light(restored, gamma)
+        self._inside = self.weight if matte is None else self.weight * matte
+        self._fit_weight = self._inside / slope_of(blurred, gamma) ** 2
+        self._side = 2 * reach + 1
+
+    def distances(self, motions: list[Motion]) -> np.ndarray:
+        """(N,) mean squared distance of the restored picture, blurred by each motion, from the blurred one."""
+        found = []
+        for start in range(0, len(motions), 16):
+            blur = Convolution(kernels_of(motions[start : start + 16], self._side), self._light.shape[-2:])
+            apart = self._fit_weight * (blur.apply(self._restored) - self._light).square()
+            found.append(apart.mean(dim=(1, 2, 3)))
+        return torch.cat(found).numpy()
+
+    def costs(self, motions: list[Motion], strength: float) -> tuple[np.ndarray, np.ndarray]:
+        """(N,) cost per pixel of the best grey picture that each motion allows, and the error left in it."""
+        light = in_light(self._grey, self.gamma).expand(len(motions), -1, -1, -1)
+        blur = Convolution(kernels_of(motions), light.shape[-2:])
+        blur = blur if self.matte is None else Part(blur, self.matte)
+        how = {"weight": self.weight, "slope": self._slope, "rounds": ROUNDS, "steps": STEPS}
+        found = solve(blur, light, strength / 3, **how)  # a mean of three channels has a third of the noise
+        error = (self.weight * ((blur.apply(found) - light) / self._slope).square()).mean(dim=(1, 2, 3))
+        cost = error + strength / 3 * prior(found, self._slope) / light[0, 0].numel()
+        return cost.numpy(), error.numpy()
+
+    def nearest_line(self) -> Motion:
+        """The line with the least distance."""
+        lengths = np.arange(1.5, self.longest, max(1.5, self.longest / 14))
+        lines = [
+            Motion(length, angle)
+            for length in lengths
+            for angle in np.arange(0, 180, np.clip(100 / length, 6, 45))
+        ]
+        distances = self.distances(lines)
+        best, least = lines[distances.argmin()], distances.min()
+        span = lengths[1] - lengths[0]
+        for _ in range(6):
+            around = _around(best, span, 2)
+            distances = self.distances(around)
+            tried = [*around, _lowest(best, least, distances, span, 2)]
+            distances = np.append(distances, self.distances(tried[-1:]))
+            if distances.min() < least:
+                best, least = tried[distances.argmin()], distances.min()
+            span *= 0.6
+        return best
+
+    def cheapest(self, motion: Motion, strength: float, *, curved: bool = False, spans=SPANS) -> Motion:
+        """The motion near `motion` with the least cost; an arc where `curved`."""
+        parameters = 3 if curved else 2
+        for span in spans:
+            around = _around(motion, span, parameters)
+            costs, _ = self.costs([motion, *around], strength)
+            motion = _lowest(motion, costs[0], costs[1:], span, parameters)
+        return motion
+
+
+def _around(motion: Motion, span: float, parameters: int) -> list[Motion]:
+    """`motion` less and more `span` pixels in each of its first parameters."""
+    moves = span * np.eye(3)[:parameters]
+    return [motion.moved(sign * move) for move in moves for sign in (-1, 1)]
+
+
+def _lowest(motion: Motion, here: float, around: np.ndarray, span: float, parameters: int) -> Motion:
+    """Where the parabolas through the values `here` and `around` are lowest, at most 1.5 spans away."""
+    less, more = around[0::2], around[1::2]
+    bend = less + more - 2 * here
+    step = np.where(bend > 0, 0.5 * (less - more) / np.where(bend > 0, bend, 1), np.sign(less - more))
+    return motion.moved(span * np.clip(step, -1.5, 1.5)[:parameters])
