@@ -102,7 +102,7 @@ def deblur_picture(
     pixels = picture.pixels
     # The limit was measured with the published weights; other networks are taken as they are.
     gate = SHARP_ENOUGH if model is None else 0.0
-    seen = Search() if everywhere else _search(pixels, landmarker, _restoring(network, gate))
+    seen = Search() if everywhere else _search(pixels, landmarker, view_restorer(network, gate))
     whole = not seen.faces
     changes, seen = (
         (_whole(pixels, network, gate), seen) if whole else _in_faces(pixels, seen, network, size, gate)
@@ -153,7 +153,7 @@ def _search(photo: np.ndarray, landmarker: Landmarker | None, restoring: Restore
         return search(photo, landmarker, restoring)
 
 
-def _restoring(network: nn.Module, gate: float) -> Restore:
+def view_restorer(network: nn.Module, gate: float) -> Restore:
     """A function that restores a view, or gives None where it is sharp enough for the network."""
 
     def restoring(view: np.ndarray) -> np.ndarray | None:

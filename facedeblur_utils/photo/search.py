@@ -15,7 +15,7 @@ Restore = Callable[[np.ndarray], np.ndarray | None]
 # Longer sides in pixels at which squares of the photo are restored: blur shrinks with the picture, and the
 # network knows faces of 128 pixels. Of 59 faces blurred by 20 % of their width the detector finds 4 in
 # reduced views that are not restored.
-SIDES = (80, 96, 112, 160)
+SIDES = (80, 96, 112, 128, 144)
 PASSES = 2  # times; restored twice, 57 of the 59 are seen at two of these sides or more at 15 %, once 55
 ENLARGED = 1.3  # times; more adds pixels without detail
 MOST_SQUARES = 48  # of a photo: 42 down to a quarter of its longer side in the usual 3:2
