@@ -30,10 +30,7 @@ GOALS = {0.0: 59, 0.1: 57, 0.12: 57, 0.15: 57, 0.2: 45}  # faces to be found, by
 CELEBA = alignment.PhotoFace(np.zeros((478, 2)), np.array([[1, 0, 0.5], [0, 1, 0.5]]) / 178)
 SLOWER = 1.05  # times the search without restored views, where a sharp face is found
 LARGE_SECONDS, LARGE_MEMORY = 40.0, 1.5  # GB, a photo of 24 million pixels without a face
-NO_FACES = (
-    "grass", "coins", "clock", "coffee", "horse", "immunohistochemistry", "microaneurysms",
-    "shepp_logan_phantom", "rocket", "checkerboard",
-)  # fmt: skip
+NO_FACES = "grass coins clock coffee horse immunohistochemistry microaneurysms shepp_logan_phantom rocket"
 
 
 def sample(number: int) -> np.ndarray:
@@ -47,7 +44,7 @@ def blurred(image: np.ndarray, share: float, seed: int) -> np.ndarray:
 
 def faceless() -> Iterator[tuple[str, np.ndarray]]:
     """Pictures of scikit-image, margins of sample faces, noise, clouds, a gradient and a plain wall."""
-    for name in NO_FACES:
+    for name in NO_FACES.split():
         image = getattr(skimage.data, name)()
         image = image if image.dtype == np.uint8 else (255 * np.clip(image, 0, 1)).astype(np.uint8)
         image = np.dstack([image] * 3) if image.ndim == 2 else np.ascontiguousarray(image[..., :3])
@@ -78,11 +75,10 @@ def errors(found: list, true: alignment.PhotoFace) -> tuple[float, float] | None
 def seconds(*works, repeats: int = 30) -> list[float]:
     """Shortest time of each, run in turns, since others may use the machine too."""
     times = [[] for _ in works]
-    for _ in range(repeats):
-        for work, taken in zip(works, times, strict=True):
-            start = time.perf_counter()
-            work()
-            taken.append(time.perf_counter() - start)
+    for number in range(repeats * len(works)):
+        start = time.perf_counter()
+        works[number % len(works)]()
+        times[number % len(works)].append(time.perf_counter() - start)
     return [min(taken) for taken in times]
 
 
