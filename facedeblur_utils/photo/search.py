@@ -24,7 +24,9 @@ SMALLEST_SQUARE = 160  # pixels; below, only the photo as a whole is looked at
 # 59 faces blurred by 20 %, 96 px wide, it finds 49 with and 38 without.
 ROOM = 0.5
 # A face must be shown alike by so many views; where those of the squares are fewer, upright ones of these
-# sides of its crop are asked, the crop being so many pixels wide.
+# sides of its crop are asked, the crop being so many pixels wide. With 2 views 56 of the 59 faces are found
+# at 15 % and 52 at 20 %; in 130 faceless pictures, sharp and blurred, 5 places looked like a face in some view
+# restored once, and only one of them in a second view, once.
 LOOK_AGAIN = tuple((sides, pixels) for sides in (1.3, 1.6) for pixels in (96, 80, 112))
 SAME_LOOK = 0.1
 ENOUGH_VIEWS = 2
@@ -42,7 +44,6 @@ def search(image: np.ndarray, landmarker: Landmarker, restore: Restore) -> Searc
 
 def search_restored(image: np.ndarray, landmarker: Landmarker, restore: Restore) -> Search:
     """Like `alignment.search`, in views of `image` that are restored before the detector sees them."""
-
     views = list(_views(checked_image(image), landmarker, restore))
 
     def faces_in(view: np.ndarray) -> list[np.ndarray]:
