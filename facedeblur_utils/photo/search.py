@@ -35,8 +35,8 @@ ENOUGH_VIEWS = 2
 def search(image: np.ndarray, landmarker: Landmarker, restore: Restore) -> Search:
     """The faces of `image` (uint8 RGB HWC); where none is found, those that only restoring shows.
 
-    Blurred faces must take about a tenth of the photo's longer side or more. What looked like a face as it
-    is and isn't found among the restored ones stays among those left.
+    Restored views reach down to squares of about a quarter of the photo's longer side. What looked like a
+    face as it is and isn't found among the restored ones stays among those left.
     """
     seen = alignment.search(image, landmarker)
     return seen if seen.faces else _added(seen, search_restored(image, landmarker, restore))
