@@ -236,19 +236,49 @@ def test_alignment_puts_the_eyes_where_celeba_has_them(faces, landmarker):
         assert face.side == pytest.approx(178 * 327 / 218, rel=0.12)
 
 
-def test_no_face_is_one_polite_line_and_everywhere_goes_on(landmarker):
-    photo = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
-    with pytest.raises(StudyError, match="no face found.*--everywhere"):
-        run(photo, landmarker)
-    done = run(photo, landmarker, everywhere=True)
-    assert np.abs(done.image.astype(int) - np.clip(photo.astype(int) + 20, 0, 255)).max() <= 1
+def test_without_a_face_the_whole_picture_is_restored_and_the_text_says_so(landmarker):
+    photo = np.random.default_rng(0).integers(0, 230, (90, 120, 3), dtype=np.uint8)
+    done, asked = run(photo, landmarker), run(photo, landmarker, everywhere=True)
+    assert done.text == "no face found; the whole picture was restored (100 % of its pixels changed)"
+    assert asked.text == "the whole picture was restored (100 % of its pixels changed)"
+    for one in (done, asked):
+        assert np.abs(one.image.astype(int) - (photo.astype(int) + 20)).max() <= 1 and not one.faces
+
+
+def test_a_sharp_picture_without_a_face_stays_as_it_is(landmarker):
+    photo = np.ascontiguousarray(skimage.data.coffee()[100:300, 100:400])
+    done = deblur.deblur_photo(photo, landmarker=landmarker)
+    assert np.array_equal(done.image, photo) and done.changed == 0
+    why = "no face found, and the picture is sharp enough for the network"
+    assert done.text == f"nothing to restore: {why}"
+
+
+class Scale(nn.Module):
+    """Changes pictures of one size by more than others; keeps the sizes that it was given."""
+
+    def __init__(self, best):
+        super().__init__()
+        self.best, self.seen, self.one = best, [], nn.Parameter(torch.ones(1))
+
+    def forward(self, images):
+        self.seen.append(max(images.shape[2:]))
+        return images + self.one * (0.1 if self.seen[-1] == self.best else 0.02)
+
+
+@pytest.mark.parametrize("best", [128, 362])
+def test_a_whole_picture_is_restored_at_the_size_that_changes_most(landmarker, best):
+    network, photo = Scale(best), np.full((300, 400, 3), 100, np.uint8)
+    done = deblur.deblur_photo(photo, network, landmarker=landmarker, everywhere=True)
+    assert network.seen == [128, 181, 256, 362, 400]
+    assert np.abs(done.image.astype(int) - photo - 25.5).max() <= 1
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 50), (40, 2000)])
-def test_tiny_and_narrow_pictures_are_refused_politely(size, landmarker):
-    with pytest.raises(StudyError, match="no face found"):
-        run(np.zeros((*size, 3), np.uint8), landmarker)
-    assert run(np.zeros((*size, 3), np.uint8), landmarker, everywhere=True).image.shape == (*size, 3)
+def test_tiny_and_narrow_pictures_are_restored_as_a_whole(size, landmarker):
+    for everywhere in (False, True):
+        done = run(np.zeros((*size, 3), np.uint8), landmarker, everywhere=everywhere)
+        assert done.image.shape == (*size, 3) and (done.image == 20).all()
+        assert done.text.startswith("no face found; ") != everywhere
 
 
 def test_wrong_arrays_and_too_large(landmarker):

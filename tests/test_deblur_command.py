@@ -46,10 +46,13 @@ def test_a_folder_of_everything(folder, tmp_path, capsys):
     written = sorted(path.name for path in out.iterdir())
     png = ("animation.gif", "avif.avif", "jp2.jp2")
     expected = [f"{Path(n).stem}.png" if n in png else n for n in everything.RESTORED]
-    assert written == sorted([*expected, "sharp.jpg"])
+    assert written == sorted([*expected, *everything.NOTHING])
     # What had nothing to restore is the same file.
-    assert (out / "sharp.jpg").read_bytes() == (folder / "sharp.jpg").read_bytes()
-    assert "sharp enough" in rows["sharp.jpg"]["text"] and "no face found" in rows["landscape.jpg"]["text"]
+    for name in everything.NOTHING:
+        assert (out / name).read_bytes() == (folder / name).read_bytes()
+    assert rows["sharp.jpg"]["text"].endswith(": sharp enough")
+    assert rows["landscape.jpg"]["text"].startswith("no face found; the whole picture was restored (")
+    assert rows["long.png"]["text"].startswith("nothing to restore: no face found, and the picture is sharp")
     assert "the first of 3 pictures" in rows["animation.gif"]["text"]
     assert "CMYK turned into RGB" in rows["cmyk.jpg"]["text"]
     assert int(rows["group.jpg"]["faces"]) == 4 and int(rows["panorama.jpg"]["faces"]) >= 3
@@ -69,7 +72,6 @@ def test_one_photo_and_its_errors(folder, tmp_path, capsys):
     photo = folder / "sharp.jpg"
     cases = {
         (folder / "words.jpg", tmp_path / "out.png"): (1, "not an image"),
-        (folder / "landscape.jpg", tmp_path / "out.png"): (1, "no face found"),
         (folder / "missing.jpg", tmp_path / "out.png"): (1, "No such file"),
         (photo, tmp_path / "out.xyz"): (2, "name it with one of"),
         (photo, photo): (2, "is the photo itself"),
@@ -83,6 +85,8 @@ def test_one_photo_and_its_errors(folder, tmp_path, capsys):
         message = capsys.readouterr().err
         assert words in message and message.count("\n") == 1
     assert run(folder, tmp_path / "x", "--jobs", "0") == 2
+    for name in ("landscape.jpg", "long.png"):  # without a face there is an outcome too
+        assert run(folder / name, tmp_path / name) == 0 and (tmp_path / name).exists()
     (tmp_path / "weights.safetensors").write_bytes(b"nothing")
     assert run(photo, tmp_path / "out.png", "--model", tmp_path / "weights.safetensors") == 1
     assert "does not hold weights of the restorer" in capsys.readouterr().err
@@ -93,12 +97,12 @@ DEADLY = """
 import os, time
 from facedeblur_utils.photo import deblur, pictures, worker
 search = deblur.search
-def deadly(image, landmarker):
+def deadly(image, landmarker, restore):
     if image.shape[1] == 77:
         os.abort()
     if image.shape[1] == 78:
         time.sleep(600)
-    return search(image, landmarker)
+    return search(image, landmarker, restore)
 deblur.search = deadly
 save = pictures.save_picture
 def half(picture, path):

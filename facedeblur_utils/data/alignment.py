@@ -1,6 +1,6 @@
 """Finds the faces of a photo at any size, and how to turn each into the pose of the training data."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import cv2
@@ -70,6 +70,11 @@ def search(image: np.ndarray, landmarker: Landmarker) -> Search:
     Faces of `SMALLEST_FACE` pixels and more are looked for at every size and shape of a photo.
     """
     looks = list(_candidates(checked_image(image), landmarker))
+    return sorted_out(looks, lambda face: _confirmed(face, looks, image, landmarker))
+
+
+def sorted_out(looks: list[np.ndarray], confirmed: Callable[[PhotoFace], bool]) -> Search:
+    """The faces that `looks` (478, 2 each, in pixels of the photo) show, a face once, if `confirmed`."""
     candidates: list[PhotoFace] = []
     for landmarks in looks:
         size = np.ptp(landmarks, axis=0).max()
@@ -79,9 +84,9 @@ def search(image: np.ndarray, landmarker: Landmarker) -> Search:
     candidates.sort(key=lambda face: oval_area(face.landmarks), reverse=True)
     found = Search()
     for face in candidates:
-        if any(_inside(face, other) for other in found.faces):
+        if within(face, found.faces):
             found.left.append((face, "a part of another face"))
-        elif not _confirmed(face, looks, image, landmarker):
+        elif not confirmed(face):
             found.left.append((face, "not a face at a second look"))
         else:
             found.faces.append(face)
@@ -113,8 +118,8 @@ def _candidates(image: np.ndarray, landmarker: Landmarker) -> Iterator[np.ndarra
             level = cv2.resize(image, reduced, interpolation=cv2.INTER_AREA)
         across, down = level.shape[1] / width, level.shape[0] / height
         shown = max(1, round(side * scale))
-        for top in _starts(level.shape[0], shown):
-            for left in _starts(level.shape[1], shown):
+        for top in starts(level.shape[0], shown):
+            for left in starts(level.shape[1], shown):
                 tile = level[top : top + shown, left : left + shown]
                 if tile[::4, ::4].std(axis=(0, 1)).max(initial=0) < FLAT:
                     continue
@@ -134,7 +139,7 @@ def _sides(height: int, width: int) -> list[int]:
     return sides
 
 
-def _starts(length: int, side: int) -> list[int]:
+def starts(length: int, side: int) -> list[int]:
     """Where tiles of `side` begin so that neighbours overlap by half and the last ends with the photo."""
     if length <= side:
         return [0]
@@ -157,11 +162,11 @@ def _eyes_apart(landmarks: np.ndarray) -> bool:
     return bool(np.hypot(*(right - left)) > 0.1 * np.ptp(landmarks, axis=0).max())
 
 
-def _inside(face: PhotoFace, other: PhotoFace) -> bool:
-    """True where the middle of `face` lies in the oval of the larger `other`."""
-    outline = cv2.convexHull(other.landmarks[list(FACE_OVAL)].astype(np.float32))
+def within(face: PhotoFace, others: list[PhotoFace]) -> bool:
+    """True where the middle of `face` lies in the oval of one of the `others`."""
+    outlines = [cv2.convexHull(other.landmarks[list(FACE_OVAL)].astype(np.float32)) for other in others]
     x, y = face.landmarks.mean(axis=0).tolist()
-    return cv2.pointPolygonTest(outline, (x, y), False) >= 0
+    return any(cv2.pointPolygonTest(outline, (x, y), False) >= 0 for outline in outlines)
 
 
 def _typical(face: PhotoFace, looks: list[np.ndarray]) -> PhotoFace:
@@ -178,25 +183,38 @@ def _typical(face: PhotoFace, looks: list[np.ndarray]) -> PhotoFace:
 
 def _confirmed(face: PhotoFace, looks: list[np.ndarray], image: np.ndarray, landmarker: Landmarker) -> bool:
     """True where other tiles, or upright views around it, show the same face again."""
-    near = (np.hypot(*(other - face.landmarks).T).mean() / face.size for other in looks)
-    agree = sum(distance < SAME_LOOK for distance in near) - 1  # one of them is this very look
+    agree = sum(apart(other, face) < SAME_LOOK for other in looks) - 1  # one of them is this very look
     for side in LOOK_AGAIN:
         if agree >= ENOUGH_LOOKS:
             break
-        agree += _distance(face, image, landmarker, side) < SAME_LOOK
+        agree += another_look(face, image, landmarker.faces, side, LOOK_SIDE) < SAME_LOOK
     return agree >= ENOUGH_LOOKS
 
 
-def _distance(face: PhotoFace, image: np.ndarray, landmarker: Landmarker, sides: float) -> float:
-    """Mean distance of the landmarks found at another look, in sizes of the face; infinite where none is."""
+def apart(look: np.ndarray, face: PhotoFace) -> float:
+    """Mean distance of the landmarks `look` (478, 2) from those of `face`, in sizes of the face."""
+    return float(np.hypot(*(look - face.landmarks).T).mean() / face.size)
+
+
+def another_look(
+    face: PhotoFace,
+    image: np.ndarray,
+    faces_in: Callable[[np.ndarray], list[np.ndarray]],
+    sides: float,
+    pixels: int,
+) -> float:
+    """Mean distance of landmarks found in an upright view, in sizes of the face; infinite where none is.
+
+    The view is a square of `sides` times the face's crop, `pixels` wide; `faces_in` finds landmarks in it.
+    """
     around = face.to_crop / sides
     around[:, 2] += 0.5 - 0.5 / sides
-    around *= LOOK_SIDE
+    around *= pixels
     around[:, 2] -= 0.5  # from the corner of the view to the centre of its first pixel
-    view = cut(image, around, LOOK_SIDE)
+    view = cut(image, around, pixels)
     expected = face.landmarks @ around[:, :2].T + around[:, 2]
     size = np.ptp(expected, axis=0).max()
-    again = (np.hypot(*(found - expected).T).mean() / size for found in landmarker.faces(view))
+    again = (np.hypot(*(found - expected).T).mean() / size for found in faces_in(view))
     return float(min(again, default=np.inf))
 
 

@@ -100,8 +100,7 @@ def _ended(code: int) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Command line; the exit code is 0, 1 where a photo was refused (or has no face, if it is the only one),
-    2 for wrong usage, 130 after Ctrl-C."""
+    """Command line; the exit code is 0, 1 where a photo was refused, 2 for wrong usage, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(
         prog="facedeblur",
         description="Deblur the faces in a photo, or in a folder of them.",

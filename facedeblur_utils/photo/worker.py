@@ -31,7 +31,7 @@ class Outcome:
 def deblur_file(source: Path, target: Path, model, everywhere: bool, landmarker) -> Outcome:
     """Deblur the photo `source` into `target`. What has nothing to restore is copied as it is.
 
-    A photo without a face isn't written; nor is one that is refused, in one line.
+    One that is refused, in one line, isn't written.
     """
     from facedeblur_utils.errors import StudyError
     from facedeblur_utils.photo import deblur, pictures
@@ -48,8 +48,6 @@ def deblur_file(source: Path, target: Path, model, everywhere: bool, landmarker)
             _copy(source, target)
         outcome.state = RESTORED if done.changed else NOTHING
         outcome.text, outcome.written = "; ".join([done.text, *said]), str(target)
-    except deblur.NothingFound as error:
-        outcome.state, outcome.text = NOTHING, str(error)
     except StudyError as error:
         outcome.text = str(error)
     except MemoryError:
