@@ -63,8 +63,8 @@ def test_card_names_its_scores_and_warns(scores):
 
 
 def test_published_files_open_again(scores, tmp_path, monkeypatch):
+    from facedeblur_utils.models import published
     from facedeblur_utils.models.nafnet import Restorer
-    from facedeblur_utils.photo import published
 
     monkeypatch.setattr(publish_restorer, "WEIGHTS", tmp_path / "restorer.safetensors")
     monkeypatch.setattr(publish_restorer, "CARD", tmp_path / "README.md")
@@ -89,7 +89,7 @@ def test_untrained_models_are_left_out(tmp_path, monkeypatch, capsys):
 
 
 def test_package_carries_weights_that_beat_the_blurred_input():
-    from facedeblur_utils.photo import published
+    from facedeblur_utils.models import published
 
     facts = published.facts()
     gains = {(row["dataset"], row["region"], row["metric"]): row for row in facts["scores"]}

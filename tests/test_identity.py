@@ -47,6 +47,7 @@ KEYS = {
     "restorer_width": (8, {N}),
     "restorer_epochs": (3, {N}),
     "restorer_crop": (16, {N}),
+    "restorer_average": (0.5, {N}),
     "restorer_runs": (("NSFB2",), {N}),
     "gan_norm": ("batch", {G, N}),
     "autoencoder_rate": (0.01, {A}),

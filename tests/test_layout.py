@@ -9,8 +9,8 @@ from facedeblur_utils.paths import PACKAGE
 
 # From the bottom up; each may import from those before it. Metrics lie below training, whose losses use them.
 ROOMS = (
-    "", "blur", "models", "data", "metrics", "training", "evaluation", "reporting", "literature", "photo",
-    "running", "tools",
+    "", "blur", "models", "data", "metrics", "physics", "training", "evaluation", "reporting", "literature",
+    "photo", "running", "tools",
 )  # fmt: skip
 DOORS = {"facedeblur_utils", "facedeblur_utils.deblur"}  # on top for users, looking down on all rooms
 

@@ -1,4 +1,4 @@
-"""Blur by averaging moved frames at a finer resolution: no kernel, so that nothing is checked against itself."""
+"""Blur as the mean of moved frames at a finer resolution: no kernel, so nothing is checked against itself."""
 
 import cv2
 import numpy as np
@@ -26,7 +26,7 @@ def blur_by_frames(sharp: np.ndarray, path: np.ndarray, gamma: float = 1.0) -> n
 
 
 def reduced_from_finer(sharp: np.ndarray) -> np.ndarray:
-    """`sharp` enlarged and reduced in the same way without a motion: what `blur_by_frames` should give back."""
+    """`sharp` enlarged and reduced likewise without a motion: what undoing `blur_by_frames` should give."""
     return blur_by_frames(sharp, np.zeros((1, 2)))
 
 

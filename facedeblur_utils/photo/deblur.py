@@ -12,8 +12,9 @@ from facedeblur_utils.data import faces
 from facedeblur_utils.data.alignment import PhotoFace, Search, cut
 from facedeblur_utils.data.segmentation import Landmarker, checked_image, open_landmarker
 from facedeblur_utils.errors import StudyError, UsageError
+from facedeblur_utils.models import published
 from facedeblur_utils.models.apply import restore
-from facedeblur_utils.photo import pictures, published
+from facedeblur_utils.photo import pictures
 from facedeblur_utils.photo.changes import Changes, Patch
 from facedeblur_utils.photo.pictures import Picture
 from facedeblur_utils.photo.search import Restore, search

@@ -1,1 +1,1 @@
-"""Which motion was it, and what was there before? Operators, solver and kernel estimation, without training."""
+"""Which motion was it, and what was there before? Operators, solver, motions."""

@@ -15,13 +15,12 @@ from facedeblur_utils.blur.kernels import arc_motion_kernel, linear_motion_kerne
 from facedeblur_utils.physics.operators import Convolution, Part
 from facedeblur_utils.physics.solve import prior, solve
 
-LIGHT = 2.2  # light is about a stored value to this power (sRGB)
 DARKEST = 0.1  # stored value below which light is taken to change as it does there
 BRIGHTEST = 0.995  # stored value from which light may have been clipped
 SHORTEST = 1.05  # pixels; a motion of 1 pixel is none
-LONGER = (1.0, 1.15, 1.35, 1.6)  # times the first length, looked at by cost
-SPANS = (0.8, 0.3, 0.12)  # pixels at the end of the path by which a motion is moved to see what it costs
-ROUNDS, STEPS = 4, 20  # of the solver, for a cost
+LONGER = (1.0, 1.15, 1.35)  # times the first length, looked at by cost
+SPANS = (0.6, 0.25)  # pixels at the end of the path by which a motion is moved to see what it costs
+ROUNDS, STEPS = 3, 20  # of the solver, for a cost
 
 
 @dataclass(frozen=True)
@@ -79,9 +78,7 @@ class Evidence:
     for everywhere, `weight` (1, 1, H, W) of each pixel, `reach` the longest path in pixels.
     """
 
-    def __init__(
-        self, blurred: Tensor, restored: Tensor, reach: int, gamma: float, matte=None, weight=None
-    ):
+    def __init__(self, blurred: Tensor, restored: Tensor, reach: int, gamma: float, matte=None, weight=None):
         self.gamma, self.matte = gamma, matte
         self.longest = 2 * reach - 1
         believed = (blurred.amax(dim=1, keepdim=True) < BRIGHTEST).float()
@@ -95,13 +92,18 @@ class Evidence:
         self._side = 2 * reach + 1
 
     def distances(self, motions: list[Motion]) -> np.ndarray:
-        """(N,) mean squared distance of the restored picture, blurred by each motion, from the blurred one."""
+        """(N,) mean squared distance of the restored picture, blurred by each motion, from the blurred."""
         found = []
         for start in range(0, len(motions), 16):
             blur = Convolution(kernels_of(motions[start : start + 16], self._side), self._light.shape[-2:])
             apart = self._fit_weight * (blur.apply(self._restored) - self._light).square()
             found.append(apart.mean(dim=(1, 2, 3)))
         return torch.cat(found).numpy()
+
+    def reblurred(self, motion: Motion) -> Tensor:
+        """The restored picture, blurred by `motion` everywhere, in stored values (1, 3, H, W)."""
+        blur = Convolution(kernels_of([motion]), self._light.shape[-2:])
+        return stored_values(blur.apply(self._restored), self.gamma)
 
     def costs(self, motions: list[Motion], strength: float) -> tuple[np.ndarray, np.ndarray]:
         """(N,) cost per pixel of the best grey picture that each motion allows, and the error left in it."""

@@ -1,7 +1,8 @@
-"""Blur as a linear operator on tensors, with its adjoint: whole pictures, parts of them, context around them."""
+"""Blur as a linear operator on tensors, with its adjoint: of whole pictures and of parts of them."""
 
 import numpy as np
 import scipy.fft
+import scipy.ndimage
 import torch
 from torch import Tensor
 
@@ -52,7 +53,7 @@ class Convolution:
 
 
 class Part:
-    """A blur laid over a part of a picture only: `matte` (B, 1, H, W) in [0, 1] times it, the rest unblurred."""
+    """A blur pasted over a part of a picture: `matte` (B, 1, H, W) in [0, 1] times it, the rest as it was."""
 
     def __init__(self, blur: Convolution, matte: Tensor):
         self.blur, self.matte = blur, matte
@@ -62,6 +63,37 @@ class Part:
 
     def adjoint(self, image: Tensor) -> Tensor:
         return self.blur.adjoint(self.matte * image) + (1 - self.matte) * image
+
+
+class Moving:
+    """A part that moves before a still background, as `blur.operators.composite` lays it by `matte`.
+
+    `mask` (1, 1, H, W) of zeros and ones. What the part hides of the background is continued from the
+    nearest visible pixels.
+    """
+
+    def __init__(self, blur: Convolution, mask: Tensor):
+        self.blur, self.mask = blur, mask
+        self.matte = blur.apply(mask).clamp(0, 1)
+        self._shown = _nearest_outside(mask)
+
+    def apply(self, image: Tensor) -> Tensor:
+        behind = image.flatten(-2)[..., self._shown].unflatten(-1, image.shape[-2:])
+        return self.blur.apply(self.mask * image) + (1 - self.matte) * behind
+
+    def adjoint(self, image: Tensor) -> Tensor:
+        behind = ((1 - self.matte) * image).flatten(-2)
+        back = torch.zeros_like(behind).index_add_(-1, self._shown, behind)
+        return self.mask * self.blur.adjoint(image) + back.unflatten(-1, image.shape[-2:])
+
+
+def _nearest_outside(mask: Tensor) -> Tensor:
+    """Flat index (H * W,) of the nearest pixel outside `mask` (1, 1, H, W) for each pixel."""
+    inside = mask[0, 0].numpy() > 0.5
+    if inside.all():
+        return torch.arange(inside.size)
+    where = scipy.ndimage.distance_transform_edt(inside, return_distances=False, return_indices=True)
+    return torch.from_numpy(np.ravel_multi_index(where, inside.shape).ravel())
 
 
 def _mirrored(side: int, reach: int, device) -> Tensor:

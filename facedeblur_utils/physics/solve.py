@@ -76,7 +76,10 @@ def _between(slope: Tensor | float) -> tuple:
 
 def _conjugate_gradients(normal, wanted: Tensor, x: Tensor, steps: int) -> Tensor:
     """Solution of normal(x) = wanted, picture by picture, from `x`."""
-    dot = lambda a, b: (a * b).sum(dim=(1, 2, 3), keepdim=True)
+
+    def dot(a: Tensor, b: Tensor) -> Tensor:
+        return (a * b).sum(dim=(1, 2, 3), keepdim=True)
+
     residual = wanted - normal(x)
     direction, size = residual, dot(residual, residual)
     for _ in range(steps):

@@ -21,7 +21,7 @@ from facedeblur_utils.data.build import build
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.evaluation.scores import INPUT, blurred_input, network_restorer, score_restorers
 from facedeblur_utils.files import write_text
-from facedeblur_utils.photo.published import CARD, WEIGHTS
+from facedeblur_utils.models.published import CARD, WEIGHTS
 from facedeblur_utils.profiles import load_profile, parse_overrides
 from facedeblur_utils.training import experiments, loops, trained
 from facedeblur_utils.training.trained import read_history
@@ -58,8 +58,8 @@ def card(table: pd.DataFrame, about: dict) -> str:
     """The model card in Markdown."""
     psnr = table[table["metric"] == "psnr"]
     lines = [
-        f"| {row.dataset} | {row.region} | {_number(row.input)} | {_number(getattr(row, RUN))} | {_number(row.gain)} |"
-        for row in psnr.itertuples()
+        "| " + " | ".join([row.dataset, row.region, *map(_number, (row.input, row.output, row.gain))]) + " |"
+        for row in psnr.rename(columns={RUN: "output"}).itertuples()
     ]
     return CARD_TEXT.format(scores="\n".join(lines), **about)
 

@@ -6,15 +6,8 @@ import numpy as np
 import torch
 
 from facedeblur_utils.blur import operators
-from facedeblur_utils.blur.kernels import (
-    arc_motion_kernel,
-    draw_motion,
-    generator_for,
-    linear_motion_kernel,
-    motion_from,
-    path_kernel,
-    smooth_path,
-)
+from facedeblur_utils.blur.camera import camera_picture
+from facedeblur_utils.blur.kernels import draw_motion, generator_for, linear_motion_kernel
 from facedeblur_utils.data import face_pairs
 from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.paths import RunPaths
@@ -25,7 +18,6 @@ from facedeblur_utils.training.experiments import CAMERA, MIX
 # What an image is made into, and how often. Two of the four datasets are blurred everywhere. A share stays
 # sharp on both sides, so that the network learns to leave sharp pictures alone.
 KINDS = {"whole": 0.45, "head": 0.225, "face": 0.225, "sharp": 0.1}
-CAMERA_LENGTHS = (0.02, 0.18)  # of the width: photos are blurred less, and more, than the study's faces
 
 
 class MixedPairs:
@@ -64,11 +56,7 @@ class MixedPairs:
 
 
 class CameraPairs(MixedPairs):
-    """As `MixedPairs`, with what cameras do: curved paths, light that is blurred, noise and JPEG (run NCAM).
-
-    Half of the pictures are blurred in light, two in five along a curve, three in five get noise, two in
-    five JPEG's losses. The sharp side has neither noise nor losses; a tenth is sharp on both sides.
-    """
+    """As `MixedPairs`, blurred as cameras do: curved paths, light, noise and JPEG too (run NCAM)."""
 
     name = CAMERA
 
@@ -76,29 +64,11 @@ class CameraPairs(MixedPairs):
         """(blurred, sharp), uint8 (B, H, W, 3); each drawn from (seed, epoch, id) alone."""
         sharp = self._faces["head"].batch(indices)[1]
         masks = {kind: pairs.mask_batch(kind, indices) for kind, pairs in self._faces.items()}
-        blurred = sharp.copy()
+        blurred = np.empty_like(sharp)
         for row, index in enumerate(indices):
             random = generator_for(seed, "camera", f"{epoch}/{self.image_ids[index]}")
-            kind = random.choice(list(KINDS), p=list(KINDS.values()))
-            if kind == "sharp":
-                continue
-            length, angle = motion_from(random, self.size, CAMERA_LENGTHS)
-            if random.random() < 0.6:
-                kernel = linear_motion_kernel(length, angle)
-            elif random.random() < 0.5:
-                kernel = arc_motion_kernel(length, angle, random.uniform(-90, 90))
-            else:
-                kernel = path_kernel(smooth_path(random, 2 * length))
-            gamma = 2.2 if random.random() < 0.5 else 1.0
-            mask = np.ones((self.size, self.size), bool) if kind == "whole" else masks[kind][row]
-            picture = operators.composite(sharp[row], kernel, mask, self._profile.composite, gamma)
-            if random.random() < 0.6:
-                picture = operators.add_noise(
-                    picture, operators.noise_field(picture.shape, random.uniform(0.002, 0.02), random)
-                )
-            if random.random() < 0.4:
-                picture = operators.jpeg(picture, int(random.integers(60, 99)))
-            blurred[row] = picture
+            here = {kind: mask[row] for kind, mask in masks.items()}
+            blurred[row], _ = camera_picture(random, sharp[row], here, self._profile.composite)
         return blurred, sharp
 
 
