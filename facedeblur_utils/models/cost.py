@@ -10,7 +10,7 @@ def count_parameters(net: nn.Module) -> int:
 
 
 def multiply_adds(net: nn.Module, size: int) -> int:
-    """Multiply-adds of one forward pass of one (3, size, size) image, of convolutions and linear layers.
+    """Multiply-adds of one forward pass of one image of `size`, of convolutions and linear layers.
 
     torch's own counter gives the same (tested), but brings Triton along, which takes over a second to load.
     """
@@ -25,7 +25,7 @@ def multiply_adds(net: nn.Module, size: int) -> int:
     kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
     hooks = [layer.register_forward_hook(count) for layer in net.modules() if isinstance(layer, kinds)]
     with torch.no_grad():
-        net.eval()(torch.zeros(1, 3, size, size, device=parameter.device, dtype=parameter.dtype))
+        net.eval()(torch.zeros(1, getattr(net, "channels", 3), size, size, device=parameter.device, dtype=parameter.dtype))
     for hook in hooks:
         hook.remove()
     net.train(was_training)

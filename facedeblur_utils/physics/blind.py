@@ -1,6 +1,6 @@
 """Deblurs by physics alone what a network has restored before: motion, region and light are found out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -24,7 +24,9 @@ FIRST_STRENGTH = 1e-4
 # Of the prior, by the error (in stored values) that is left at FIRST_STRENGTH: that of 8 bits is 0.0011.
 CLEAN_ERROR, CLEAN_STRENGTH, STRENGTH_POWER, STRENGTHS = 0.0011, 5e-5, 2.4, (3e-5, 1.5e-3)
 SMOOTH = 0.016  # of the picture's longer side, over which the two errors at a pixel are averaged
-OWN_SHAPE = 1.1  # times the distance of a region of any shape, which can always be a little nearer
+OWN = "own"  # name of a region of any shape
+EDGE, EDGE_WEIGHT = 0.03, 0.02  # half of an edge's width in the longer side, and the weight of its pixels
+OWN_SHAPE = 1.3  # times the distance of a region of any shape, which can always be a little nearer
 CURVED_GAIN = 0.9  # share of a line's cost that an arc's must stay below
 
 
@@ -64,7 +66,8 @@ def explain(
     """
     view, line, strength = _line(blurred, restored, reach, gammas, None, _changed(blurred, restored, weight))
     region, matte = moved_region(blurred, restored, view.reblurred(line), masks or {})
-    view, line, strength = _line(blurred, restored, reach, gammas, matte, weight)
+    trusted = weight if matte is None else edge_weight(matte) * (1.0 if weight is None else weight)
+    view, line, strength = _line(blurred, restored, reach, gammas, matte, trusted)
     line = view.cheapest(line, strength, spans=(0.4, 0.15))
     arcs = [Motion(line.length, line.angle, turn) for turn in (0, -40, 40)]
     costs, _ = view.costs(arcs, strength)
@@ -73,7 +76,13 @@ def explain(
     if (arc_cost := view.costs([arc], strength)[0][0]) < CURVED_GAIN * cost:
         motion, cost = arc, arc_cost
     error = view.costs([motion], FIRST_STRENGTH)[1][0]
-    return Explanation(motion, view.gamma, region, matte, strength_for(error), float(cost))
+    how = Explanation(motion, view.gamma, region, matte, strength_for(error), float(cost))
+    if region != OWN:
+        return how
+    # Solved, the picture shows better than restored where it moved.
+    solved = laid_over(blurred, undo(blurred, how), how).clamp(0, 1)
+    again = Evidence(blurred, solved, reach, how.gamma).reblurred(motion)
+    return replace(how, matte=own_region(blurred, solved, again))
 
 
 def _line(blurred, restored, reach, gammas, matte, weight) -> tuple[Evidence, Motion, float]:
@@ -109,14 +118,40 @@ def moved_region(
     """
     still = (restored - blurred).square().mean(dim=1, keepdim=True)
     moved = (reblurred - blurred).square().mean(dim=1, keepdim=True)
-    own = _one_piece(_smooth(still - moved)[0, 0].numpy() > 0)
-    candidates = {"whole": torch.ones_like(still), **masks, "own": torch.from_numpy(own)[None, None]}
+    candidates = {"whole": torch.ones_like(still), **masks, OWN: own_region(blurred, restored, reblurred)}
     distances = {
-        name: float((mask * moved + (1 - mask) * still).mean()) * OWN_SHAPE ** (name == "own")
+        name: float((mask * moved + (1 - mask) * still).mean()) * OWN_SHAPE ** (name == OWN)
         for name, mask in candidates.items()
     }
     name = min(distances, key=distances.get)
     return name, None if name == "whole" else candidates[name]
+
+
+def own_region(blurred: Tensor, sharp: Tensor, reblurred: Tensor) -> Tensor:
+    """The region (1, 1, H, W) in which `reblurred` is nearer to `blurred` than `sharp` is, in one piece."""
+    still, moved = ((view - blurred).square().mean(dim=1, keepdim=True) for view in (sharp, reblurred))
+    return torch.from_numpy(_one_piece(_smooth(still - moved)[0, 0].numpy() > 0))[None, None]
+
+
+def edge_weight(matte: Tensor) -> Tensor:
+    """Weight (1, 1, H, W) of the pixels: nearly none along the edge of `matte`, which is not known so well."""
+    return 1 - (1 - EDGE_WEIGHT) * _edge(matte)
+
+
+def _edge(matte: Tensor) -> Tensor:
+    side = 2 * round(EDGE * max(matte.shape[-2:])) + 1
+    grown, shrunk = (
+        change(matte[0, 0].numpy(), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+        for change in (cv2.dilate, cv2.erode)
+    )
+    return torch.from_numpy(grown - shrunk)[None, None]
+
+
+def laid_over(blurred: Tensor, solved: Tensor, how: Explanation) -> Tensor:
+    """`solved` where something moved, up to the edge that isn't known, `blurred` elsewhere."""
+    if how.matte is None:
+        return solved
+    return torch.where(how.matte + _edge(how.matte) > 0, solved, blurred)
 
 
 def _smooth(values: Tensor) -> Tensor:
@@ -139,5 +174,6 @@ def undo(blurred: Tensor, how: Explanation, weight: Tensor | float = 1.0) -> Ten
     light = in_light(blurred, how.gamma)
     blur = Convolution(kernels_of([how.motion]), light.shape[-2:])
     blur = blur if how.matte is None else Part(blur, how.matte)
+    weight = weight if how.matte is None else weight * edge_weight(how.matte)
     found = solve(blur, light, how.strength, weight=weight, slope=slope_of(blurred, how.gamma))
     return stored_values(found, how.gamma)

@@ -4,6 +4,8 @@ To find each motion blindly would take hours; so it is the true one with errors 
 search makes, small for most and gross for some, which the refiner must learn to distrust.
 """
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import torch
@@ -11,13 +13,51 @@ from torch import nn
 
 from facedeblur_utils.blur.camera import LIGHT, Taken, camera_picture
 from facedeblur_utils.blur.kernels import generator_for
+from facedeblur_utils.data import face_pairs
+from facedeblur_utils.data.datasets import DATASETS
+from facedeblur_utils.errors import StudyError
 from facedeblur_utils.models.apply import restore, to_tensor
 from facedeblur_utils.physics.blind import FIRST_STRENGTH, Explanation, strength_for, undo
+from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.physics.motion import Evidence, Motion
+from facedeblur_utils.profiles import Profile
+from facedeblur_utils.progress import track
 
 # Standard deviation of an error in pixels at the ends of the path, relative to its length where the path is
 # long, and how often it is that large.
 ERRORS = ((0.01, 0.65), (0.04, 0.2), (0.25, 0.15))
+
+
+def make(paths: RunPaths, profile: Profile, network: nn.Module, split: str, draws: int) -> None:
+    """Write `draws` examples of each face of `split` into `data/examples_<split>.npy`; takes hours of a core."""
+    masked = {row.mask: face_pairs.open_pairs(paths, row.name, split) for row in DATASETS.values() if row.mask}
+    ids = masked["head"].image_ids
+    indices = np.arange(len(ids))
+    sharp = masked["head"].batch(indices)[1]
+    masks = {name: pairs.mask_batch(name, indices) for name, pairs in masked.items()}
+    seen = []
+    for number in track(range(draws * len(ids)), f"Examples for the refiner ({split})", unit="faces"):
+        draw, row = divmod(number, len(ids))
+        here = {name: mask[row] for name, mask in masks.items()}
+        seen.append(example(sharp[row], here, network, profile.seed, f"{draw}/{ids[row]}", profile.composite))
+    partial = file_of(paths, split).with_suffix(".partial.npy")
+    np.save(partial, np.stack(seen))
+    partial.replace(file_of(paths, split))
+
+
+def opened(paths: RunPaths, split: str) -> np.ndarray:
+    """(draws * faces, H, W, 9) uint8, mapped from the file; raises StudyError where it hasn't been made."""
+    try:
+        return np.load(file_of(paths, split), mmap_mode="r")
+    except OSError:
+        raise StudyError(
+            f"no examples for the refiner in {paths.data}: run "
+            "`python -m facedeblur_utils.tools.publish_refiner` first"
+        ) from None
+
+
+def file_of(paths: RunPaths, split: str) -> Path:
+    return paths.data / f"examples_{split}.npy"
 
 
 def example(

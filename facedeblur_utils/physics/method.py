@@ -9,7 +9,7 @@ from torch import nn
 from facedeblur_utils.data import segmentation
 from facedeblur_utils.data.segmentation import Landmarker
 from facedeblur_utils.models.apply import restore, to_tensor
-from facedeblur_utils.physics.blind import Explanation, explain, undo
+from facedeblur_utils.physics.blind import Explanation, explain, laid_over, undo
 
 METHODS = ("restorer", "physics", "both")
 LONGEST = 0.2  # of the picture's longer side: paths that are looked for
@@ -35,7 +35,7 @@ def deblur_by_physics(
     restored = restore(restorer, blurred[None])[0]
     view, guess = to_tensor(blurred[None]), to_tensor(restored[None])
     how = explain(view, guess, reach_in(blurred), masks=masks_in(restored, landmarker))
-    solved = laid_over(view, undo(view, how), how)
+    solved = _pixels(laid_over(view, undo(view, how), how))
     refined = restore(refiner, np.dstack([blurred, restored, solved])[None])[0] if refiner else None
     return Deblurring(restored, solved, refined, how)
 
@@ -55,8 +55,6 @@ def masks_in(image: np.ndarray, landmarker: Landmarker) -> dict[str, torch.Tenso
     }
 
 
-def laid_over(blurred: torch.Tensor, solved: torch.Tensor, how: Explanation) -> np.ndarray:
-    """`solved` where something moved, `blurred` elsewhere: uint8 (H, W, 3)."""
-    if how.matte is not None:
-        solved = torch.where(how.matte > 0, solved, blurred)
-    return np.rint(255 * solved[0].clamp(0, 1).permute(1, 2, 0).numpy()).astype(np.uint8)
+def _pixels(image: torch.Tensor) -> np.ndarray:
+    """(1, 3, H, W) in [0, 1] as uint8 (H, W, 3)."""
+    return np.rint(255 * image[0].clamp(0, 1).permute(1, 2, 0).numpy()).astype(np.uint8)

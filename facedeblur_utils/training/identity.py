@@ -8,7 +8,7 @@ from facedeblur_utils.errors import StudyError
 from facedeblur_utils.models.networks import NETWORKS, Network
 from facedeblur_utils.paths import RunFolder, RunPaths
 from facedeblur_utils.profiles import Profile
-from facedeblur_utils.training.experiments import CAMERA, MIX, Run
+from facedeblur_utils.training.experiments import CAMERA, MIX, SOLVED, Run
 
 HERE = "facedeblur_utils.training"
 # They print, write, check or open; data comes in by the datasets' own fingerprints.
@@ -21,7 +21,7 @@ WITHOUT |= {
     "facedeblur_utils.models.networks",
     f"{HERE}.batches:_fits",
 }  # the run's row stands in its identity
-MIXTURES = {MIX: "MixedPairs", CAMERA: "CameraPairs"}  # in module `mixed`, which imports OpenCV
+MIXTURES = {MIX: "MixedPairs", CAMERA: "CameraPairs", SOLVED: "SolvedPairs"}  # in module `mixed`, which imports OpenCV
 # Digest of the code with which runs were trained before their identity held it.
 CODE_BEFORE: dict[str, str] = {
     "autoencoder": "add203e26d22bf9cdae6cdcd92c16fadc0fecc86aabadb092f09927e06497ff9",
