@@ -1,5 +1,6 @@
 """Deblurs the faces in anyone's photo: `deblur(image)`; the command line is in `command`."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -16,9 +17,16 @@ from facedeblur_utils.models import published
 from facedeblur_utils.models.apply import restore
 from facedeblur_utils.photo import pictures
 from facedeblur_utils.photo.changes import Changes, Patch
+from facedeblur_utils.photo.motion import FINEST, Part, better_motion, find_motion, undone
 from facedeblur_utils.photo.pictures import Picture
 from facedeblur_utils.photo.search import Restore, search
+from facedeblur_utils.physics.blind import Explanation
+from facedeblur_utils.physics.method import METHODS, SURE, masks_in
+from facedeblur_utils.physics.motion import Motion
 
+NO_IMAGE = np.zeros((0, 0, 3), np.uint8)
+ROOM = 0.125  # of a face's crop, seen beyond each of its sides
+SMALLEST_WHOLE = 48  # pixels of a whole picture's shorter side: a narrower one shows no motion
 SOFT_EDGE = 0.12  # of the crop's side, over which the restored crop fades into the photo
 # Pixels of a whole picture's longer side, at which the network may see it. Mean gain of 30 sample faces
 # under lines of 5, 10 and 15 % of the width: at 178 px 3.2, 4.2 and 3.7 dB, enlarged to 512 px 4.3, 4.3 and
@@ -47,6 +55,28 @@ class Deblurred:
     text: str = ""
     changed: int = 0
     left: list[tuple[PhotoFace, str]] = field(default_factory=list)
+    motions: list["Found | None"] = field(default_factory=list)  # one for each face, or for the whole picture
+
+
+@dataclass(frozen=True)
+class Found:
+    """How a part of a photo was blurred, and whether it was undone; `length` in the photo's pixels."""
+
+    how: Explanation
+    confidence: float
+    length: float
+
+    @property
+    def kept(self) -> bool:
+        return self.confidence >= SURE
+
+    def __str__(self) -> str:
+        motion, where = self.how.motion, {"whole": "everything"}.get(self.how.region, self.how.region)
+        path = f"{self.length:.1f} px at {motion.angle % 180:.0f}°"
+        path += f" turning by {abs(motion.turn):.0f}°" if motion.turn else ""
+        light = "blurred as light" if self.how.gamma != 1 else "blurred as stored values"
+        kept = "" if self.kept else ", not undone"
+        return f"moved {path} ({where}, {light}, confidence {self.confidence:.2f}{kept})"
 
 
 def deblur(
@@ -55,17 +85,21 @@ def deblur(
     *,
     everywhere: bool = False,
     size: int | None = None,
+    method: str | None = None,
 ) -> np.ndarray:
     """The photo with its faces deblurred: uint8 RGB (H, W, 3), the size of the photo, EXIF turned upright.
 
     `image` is a uint8 RGB array or the path of an image file. `model` is None (the published restorer), the
     path of other weights of it, or any network of the study; `size` is the side in pixels of the faces that
-    it was trained on, by default that of the published one. Pixels away from the faces stay exactly as
+    it was trained on, by default that of the published one. `method` is
+    'restorer' (the network alone), 'physics' (the motion that explains the picture, undone) or 'both' (physics,
+    then a network that removes what rings; the default with the published restorer); where physics is not
+    sure, the restorer's result stays. Pixels away from the faces stay exactly as
     they are, unless `everywhere` asks to restore the whole picture or no face is found; faces and pictures
     that are sharp enough for the published restorer stay too. Raises StudyError, in one line, where there
     is no image, or one that is too large; details in `deblur_photo`.
     """
-    return deblur_photo(image, model, everywhere=everywhere, size=size).image
+    return deblur_photo(image, model, everywhere=everywhere, size=size, method=method).image
 
 
 def deblur_photo(
@@ -74,6 +108,7 @@ def deblur_photo(
     *,
     everywhere: bool = False,
     size: int | None = None,
+    method: str | None = None,
     landmarker: Landmarker | None = None,
 ) -> Deblurred:
     """`deblur` with an account of what was done. Pass a `landmarker` for many photos."""
@@ -82,7 +117,8 @@ def deblur_photo(
     else:
         _check_size(*checked_image(image).shape[:2])
         picture = Picture(image.copy())
-    done = deblur_picture(picture, model, everywhere=everywhere, size=size, landmarker=landmarker)
+    options = {"everywhere": everywhere, "size": size, "method": method, "landmarker": landmarker}
+    done = deblur_picture(picture, model, **options)
     done.image = picture.pixels
     return done
 
@@ -93,25 +129,45 @@ def deblur_picture(
     *,
     everywhere: bool = False,
     size: int | None = None,
+    method: str | None = None,
     landmarker: Landmarker | None = None,
 ) -> Deblurred:
     """Deblur `picture` in place; the result's `image` is empty, since a picture may be more than RGB."""
+    method = method or ("both" if model is None else "restorer")
+    if method not in METHODS:
+        raise UsageError(f"unknown method '{method}'; known: {', '.join(METHODS)}")
     network = open_model(model)
     size = published.facts()["image_size"] if size is None else size
     if not isinstance(size, int) or not SIZES[0] <= size <= SIZES[1]:
         raise UsageError(f"size must be a whole number of {SIZES[0]} to {SIZES[1]} pixels, got {size!r}")
     pixels = picture.pixels
     # The limit was measured with the published weights; other networks are taken as they are.
-    gate = SHARP_ENOUGH if model is None else 0.0
-    seen = Search() if everywhere else _search(pixels, landmarker, view_restorer(network, gate))
-    whole = not seen.faces
-    changes, seen = (
-        (_whole(pixels, network, gate), seen) if whole else _in_faces(pixels, seen, network, size, gate)
-    )
-    changed = sum(picture.add(*part) for part in changes.parts(*pixels.shape[:2]))
-    done = Deblurred(np.zeros((0, 0, 3), np.uint8), seen.faces, changed=changed, left=seen.left)
+    steps = Steps(network, method, SHARP_ENOUGH if model is None else 0.0, size)
+    with ExitStack() as stack:
+        if landmarker is None and not everywhere:
+            landmarker = stack.enter_context(open_landmarker())
+        restoring = view_restorer(network, steps.gate)
+        seen = Search() if everywhere else search(pixels, landmarker, restoring)
+        whole = not seen.faces
+        changes, done = _whole(pixels, steps) if whole else _in_faces(pixels, seen, steps, landmarker)
+    done.left = [*seen.left, *done.left]
+    done.changed = sum(picture.add(*part) for part in changes.parts(*pixels.shape[:2]))
     done.text = _said_of_whole(done, everywhere, pixels.shape[:2]) if whole else _said_of_faces(done)
     return done
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What is done to a face: the network, the method, the least `blurredness`, the side of its faces."""
+
+    network: nn.Module
+    method: str
+    gate: float
+    size: int
+
+    @property
+    def refiner(self) -> nn.Module | None:
+        return published.refiner() if self.method == "both" else None
 
 
 def open_model(model: nn.Module | str | Path | None) -> nn.Module:
@@ -147,13 +203,6 @@ def _check_size(height: int, width: int) -> None:
         raise StudyError(f"the photo is too large: {problem}") from None
 
 
-def _search(photo: np.ndarray, landmarker: Landmarker | None, restoring: Restore) -> Search:
-    if landmarker is not None:
-        return search(photo, landmarker, restoring)
-    with open_landmarker() as landmarker:
-        return search(photo, landmarker, restoring)
-
-
 def view_restorer(network: nn.Module, gate: float) -> Restore:
     """A function that restores a view, or gives None where it is sharp enough for the network."""
 
@@ -166,26 +215,88 @@ def view_restorer(network: nn.Module, gate: float) -> Restore:
 
 
 def _in_faces(
-    photo: np.ndarray, seen: Search, network: nn.Module, size: int, gate: float
-) -> tuple[Changes, Search]:
-    """What the network changes in each face's crop, fading at its edge, and which faces it is needed in.
+    photo: np.ndarray, seen: Search, steps: Steps, landmarker: Landmarker
+) -> tuple[Changes, Deblurred]:
+    """What changes in each face's crop, fading at its edge, and which faces it was needed in.
 
     Adding the change, instead of pasting the crop, keeps what the photo holds beyond the crop's pixels.
     """
-    weight, changes, done = _soft_square(size), Changes(), Search(left=list(seen.left))
+    size, done = steps.size, Deblurred(NO_IMAGE)
+    side = size + 2 * round(ROOM * size)  # with some of what lies around, which blur has mixed with the face
+    weight, parts = np.pad(_soft_square(size), (side - size) // 2), []
     for face in seen.faces:
-        to_crop = face.to_crop * size
-        to_crop[:, 2] -= 0.5  # from fractions of the crop to its pixels, whose first centre is at (0, 0)
-        crop = cut(photo, to_crop, size)
-        change = restore(network, crop[None])[0].astype(np.float32) - crop
-        if gate and blurredness(crop, change) < gate:
+        to_view = _to_pixels(face, side, side / size)
+        view = cut(photo, to_view, side)
+        restored = restore(steps.network, view[None])[0]
+        change = restored.astype(np.float32) - view
+        if steps.gate and blurredness(*(_centre(each, size) for each in (view, change))) < steps.gate:
             done.left.append((face, "sharp enough"))
         elif not change.any():
             done.left.append((face, "the network changes nothing there"))
         else:
             done.faces.append(face)
-            changes.patches.append(Patch(change, weight, to_crop))
+            large = int(np.clip(round(face.side * side / size), side, FINEST))
+            fine = view if large == side else cut(photo, _to_pixels(face, large, side / size), large)
+            parts.append(Part(view, restored, fine))
+    motions = _motions(parts, done.faces, steps, landmarker)
+    changes = Changes()
+    for face, part, how in zip(done.faces, parts, motions, strict=True):
+        pixels, found = _chosen(part, how, steps)
+        done.motions.append(found)
+        change = pixels.astype(np.float32) - (part.view if pixels.shape == part.view.shape else part.fine)
+        large = len(change)
+        there = weight if large == side else cv2.resize(weight, (large, large))
+        changes.patches.append(Patch(change, there, _to_pixels(face, large, side / size)))
     return changes, done
+
+
+def _motions(
+    parts: list[Part], found: list[PhotoFace], steps: Steps, landmarker: Landmarker
+) -> list[Explanation | None]:
+    """How each face was blurred; a motion that one face shows better is tried for the others too."""
+    if steps.method == "restorer":
+        return [None] * len(parts)
+    hows = [find_motion(part, steps.size, masks_in(part.restored, landmarker)) for part in parts]
+    if len(parts) == 1:
+        return hows
+    in_photo = [_turned(how.motion, face, steps.size) for how, face in zip(hows, found, strict=True)]
+    return [
+        better_motion(
+            part, steps.size, how, [_turned(each, face, steps.size, back=True) for each in in_photo]
+        )
+        for part, how, face in zip(parts, hows, found, strict=True)
+    ]
+
+
+def _turned(motion: Motion, face: PhotoFace, size: int, back: bool = False) -> Motion:
+    """`motion` in a face's crop of `size` pixels as it is in the photo, or the way back."""
+    angle = float(np.rad2deg(np.arctan2(face.to_crop[1, 0], face.to_crop[0, 0])))
+    scale = face.side / size
+    scale, angle = (1 / scale, -angle) if back else (scale, angle)
+    return Motion(motion.length * scale, motion.angle + angle, motion.turn)
+
+
+def _chosen(part: Part, how: Explanation | None, steps: Steps) -> tuple[np.ndarray, Found | None]:
+    """What the method makes of a part, uint8, in the size of its view or in its fine size."""
+    if how is None:
+        return part.restored, None
+    pixels, sure = undone(part, how, steps.refiner)
+    found = Found(how, sure, how.motion.scaled(part.factor).length)
+    return (pixels if found.kept else part.restored), found
+
+
+def _to_pixels(face: PhotoFace, side: int, room: float) -> np.ndarray:
+    """Transform (2, 3) from the photo to the pixels of a view, `room` times the face's crop, `side` wide."""
+    to_view = face.to_crop / room
+    to_view[:, 2] += 0.5 - 0.5 / room
+    to_view *= side
+    to_view[:, 2] -= 0.5  # from fractions of the view to its pixels, whose first centre is at (0, 0)
+    return to_view
+
+
+def _centre(view: np.ndarray, size: int) -> np.ndarray:
+    border = (len(view) - size) // 2
+    return view[border : border + size, border : border + size]
 
 
 def blurredness(crop: np.ndarray, change: np.ndarray) -> float:
@@ -211,27 +322,39 @@ def _soft_square(size: int) -> np.ndarray:
     return ramp[:, None] * ramp
 
 
-def _whole(photo: np.ndarray, network: nn.Module, gate: float) -> Changes:
-    """What the network changes in the whole photo, on the reduced copy that it changes most.
+def _whole(photo: np.ndarray, steps: Steps) -> tuple[Changes, Deblurred]:
+    """What changes in the whole photo, on the reduced copy that the network changes most.
 
     Blur that is too long for the network in a large picture is in its range in a smaller one.
     """
+    done = Deblurred(NO_IMAGE)
     sides = sorted({min(side, max(photo.shape[:2])) for side in WHOLE_SIDES})
-    views = (_change(photo, network, side) for side in sides)
+    views = (_change(photo, steps.network, side) for side in sides)
     small, change = max(views, key=lambda view: float(np.square(view[1]).mean()))
-    if not change.any() or blurredness(small, change) < gate:
-        return Changes()
-    high, wide = small.shape[:2]
+    if not change.any() or blurredness(small, change) < steps.gate:
+        return Changes(), done
+    if steps.method != "restorer" and min(small.shape[:2]) >= SMALLEST_WHOLE:
+        fine = _reduced(photo, min(FINEST, max(photo.shape[:2])))
+        part = Part(small, np.clip(small + change, 0, 255).astype(np.uint8), fine)
+        pixels, found = _chosen(part, find_motion(part, steps.size, {}), steps)
+        done.motions.append(found)
+        change = pixels.astype(np.float32) - (small if pixels.shape == small.shape else fine)
+    high, wide = change.shape[:2]
     sx, sy = wide / photo.shape[1], high / photo.shape[0]
     shrink = np.array([[sx, 0, sx / 2 - 0.5], [0, sy, sy / 2 - 0.5]])
-    return Changes([Patch(change, np.ones((high, wide), np.float32), shrink, endless=True)])
+    return Changes([Patch(change, np.ones((high, wide), np.float32), shrink, endless=True)]), done
+
+
+def _reduced(photo: np.ndarray, longer: int) -> np.ndarray:
+    """The photo with its longer side reduced to `longer` pixels."""
+    scale = longer / max(photo.shape[:2])
+    size = [max(1, round(side * scale)) for side in photo.shape[1::-1]]
+    return cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
 
 
 def _change(photo: np.ndarray, network: nn.Module, longer: int) -> tuple[np.ndarray, np.ndarray]:
     """The photo with its longer side reduced to `longer` pixels, and what the network changes there."""
-    scale = longer / max(photo.shape[:2])
-    size = [max(1, round(side * scale)) for side in photo.shape[1::-1]]
-    small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+    small = _reduced(photo, longer)
     return small, restore(network, small[None])[0].astype(np.float32) - small
 
 
@@ -243,6 +366,7 @@ def _said_of_whole(done: Deblurred, everywhere: bool, shape: tuple[int, int]) ->
         return f"nothing to restore: {why}the picture is sharp enough for the network"
     share = 100 * done.changed / max(1, shape[0] * shape[1])
     said = f"the whole picture was restored ({share:.0f} % of its pixels changed)"
+    said += "".join(f"; it {found}" for found in done.motions if found)
     return said if everywhere else f"no face found{left}; {said}"
 
 
@@ -254,7 +378,10 @@ def _said_of_faces(done: Deblurred) -> str:
         return f"nothing to restore: {left or 'the network changes no pixel'}"
     others = f"; left: {left}" if left else ""
     count = len(done.faces)
-    places = ", ".join(map(place, done.faces))
+    motions = done.motions or [None] * count
+    places = ", ".join(
+        place(face) + (f", {found}" if found else "") for face, found in zip(done.faces, motions, strict=True)
+    )
     return f"{count} face{'s' * (count > 1)} restored ({places}){others}; the rest is unchanged"
 
 

@@ -134,7 +134,7 @@ def own_region(blurred: Tensor, sharp: Tensor, reblurred: Tensor) -> Tensor:
 
 
 def edge_weight(matte: Tensor) -> Tensor:
-    """Weight (1, 1, H, W) of the pixels: nearly none along the edge of `matte`, which is not known so well."""
+    """Weight (1, 1, H, W) of the pixels: nearly none along the edge of `matte`, which is known roughly."""
     return 1 - (1 - EDGE_WEIGHT) * _edge(matte)
 
 

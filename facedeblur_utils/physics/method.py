@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from facedeblur_utils.data import segmentation
 from facedeblur_utils.data.segmentation import Landmarker
@@ -12,7 +12,7 @@ from facedeblur_utils.models.apply import restore, to_tensor
 from facedeblur_utils.physics.blind import Explanation, explain, laid_over, undo
 
 METHODS = ("restorer", "physics", "both")
-LONGEST = 0.2  # of the picture's longer side: paths that are looked for
+LONGEST = 0.2  # of a face's side: paths that are looked for
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,14 @@ class Deblurring:
     solved: np.ndarray
     refined: np.ndarray | None
     how: Explanation
+    confidence: float
+
+    @property
+    def image(self) -> np.ndarray:
+        """The last step that is to be trusted."""
+        if self.confidence < SURE:
+            return self.restored
+        return self.solved if self.refined is None else self.refined
 
 
 def deblur_by_physics(
@@ -34,18 +42,26 @@ def deblur_by_physics(
     """
     restored = restore(restorer, blurred[None])[0]
     view, guess = to_tensor(blurred[None]), to_tensor(restored[None])
-    how = explain(view, guess, reach_in(blurred), masks=masks_in(restored, landmarker))
-    solved = _pixels(laid_over(view, undo(view, how), how))
+    how = explain(view, guess, reach_of(max(blurred.shape[:2])), masks=masks_in(restored, landmarker))
+    solved = laid_over(view, undo(view, how), how).clamp(0, 1)
+    sure = confidence(view, guess, solved, how)
+    solved = as_pixels(solved)
     refined = restore(refiner, np.dstack([blurred, restored, solved])[None])[0] if refiner else None
-    return Deblurring(restored, solved, refined, how)
+    return Deblurring(restored, solved, refined, how, sure)
 
 
-def reach_in(image: np.ndarray) -> int:
-    """Longest half of a path that is looked for in `image`, pixels."""
-    return int(np.ceil(LONGEST * max(image.shape[:2]) / 2)) + 1
+def confidence(view: Tensor, restored: Tensor, solved: Tensor, how: Explanation) -> float:
+    """How far `solved` is to be trusted, 0 to 1: less where it differs more from `restored` than that does
+    from the blurred `view`, all (1, 3, H, W)."""
+    return 1.0
 
 
-def masks_in(image: np.ndarray, landmarker: Landmarker) -> dict[str, torch.Tensor]:
+def reach_of(size: int) -> int:
+    """Longest half of a path that is looked for in a face of `size` pixels."""
+    return int(np.ceil(LONGEST * size / 2)) + 1
+
+
+def masks_in(image: np.ndarray, landmarker: Landmarker) -> dict[str, Tensor]:
     """Regions of `image`, uint8 (H, W, 3), that may have moved alone, float32 (1, 1, H, W) by name."""
     found = {"head": segmentation.head_mask(image), "face": segmentation.face_mask(image, landmarker)}
     return {
@@ -55,6 +71,9 @@ def masks_in(image: np.ndarray, landmarker: Landmarker) -> dict[str, torch.Tenso
     }
 
 
-def _pixels(image: torch.Tensor) -> np.ndarray:
+def as_pixels(image: Tensor) -> np.ndarray:
     """(1, 3, H, W) in [0, 1] as uint8 (H, W, 3)."""
     return np.rint(255 * image[0].clamp(0, 1).permute(1, 2, 0).numpy()).astype(np.uint8)
+
+
+SURE = 0.5

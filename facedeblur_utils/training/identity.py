@@ -21,7 +21,11 @@ WITHOUT |= {
     "facedeblur_utils.models.networks",
     f"{HERE}.batches:_fits",
 }  # the run's row stands in its identity
-MIXTURES = {MIX: "MixedPairs", CAMERA: "CameraPairs", SOLVED: "SolvedPairs"}  # in module `mixed`, which imports OpenCV
+MIXTURES = {
+    MIX: "MixedPairs",
+    CAMERA: "CameraPairs",
+    SOLVED: "SolvedPairs",
+}  # in module `mixed`, which imports OpenCV
 # Digest of the code with which runs were trained before their identity held it.
 CODE_BEFORE: dict[str, str] = {
     "autoencoder": "add203e26d22bf9cdae6cdcd92c16fadc0fecc86aabadb092f09927e06497ff9",

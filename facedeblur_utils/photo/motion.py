@@ -1,0 +1,96 @@
+"""Physics in a part of a photo: the motion is found where the network works, and undone in all pixels."""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+from facedeblur_utils.models.apply import restore, to_tensor
+from facedeblur_utils.physics.blind import FIRST_STRENGTH, Explanation, explain, laid_over, strength_for, undo
+from facedeblur_utils.physics.method import as_pixels, confidence, reach_of
+from facedeblur_utils.physics.motion import Evidence, Motion
+
+UNKNOWN = 8  # pixels at the border of a view whose surroundings are not in it
+FINEST = 1280  # pixels: longer side at which a motion is undone
+FINER = 1.5  # times the network's resolution from which the refiner isn't asked: it hasn't seen such detail
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a photo as the network sees it, what it made of that, and the part in all its pixels.
+
+    uint8 (H, W, 3), the same, and (h, w, 3) of the same shape or larger.
+    """
+
+    view: np.ndarray
+    restored: np.ndarray
+    fine: np.ndarray
+
+    @property
+    def factor(self) -> float:
+        """How many times finer `fine` is."""
+        return max(self.fine.shape[:2]) / max(self.view.shape[:2])
+
+
+def find_motion(part: Part, size: int, masks: dict[str, torch.Tensor]) -> Explanation:
+    """How the view was blurred, in its pixels; paths are looked for up to a fifth of `size`, a face's side."""
+    weight = torch.ones(1, 1, *part.view.shape[:2])
+    return explain(*_tensors(part), reach_of(size), masks=masks, weight=_inner(weight, UNKNOWN))
+
+
+def better_motion(part: Part, size: int, how: Explanation, motions: list[Motion]) -> Explanation:
+    """`how`, or the same with that of other faces' `motions` which explains the view at less cost."""
+    evidence = Evidence(*_tensors(part), reach_of(size), how.gamma, how.matte)
+    known = [motion for motion in motions if 1 < motion.length < evidence.longest]
+    costs, _ = evidence.costs([how.motion, *known], how.strength)
+    best = int(costs.argmin())
+    return replace(how, motion=[how.motion, *known][best], cost=float(costs[best]))
+
+
+def undone(part: Part, how: Explanation, refiner: nn.Module | None) -> tuple[np.ndarray, float]:
+    """The part without the motion, uint8 of the size of `fine`, and how far it is to be trusted, 0 to 1.
+
+    With a refiner, where the view is nearly as fine, what that makes of it.
+    """
+    view, guess = _tensors(part)
+    solved = laid_over(view, _without_motion(view, how), how).clamp(0, 1)
+    sure = confidence(view, guess, solved, how)
+    if part.factor < FINER and part.fine.shape == part.view.shape:
+        pixels = as_pixels(solved)
+        if refiner is not None:
+            pixels = restore(refiner, np.dstack([part.view, part.restored, pixels])[None])[0]
+        return pixels, sure
+    fine = to_tensor(part.fine[None])
+    scaled = replace(how, motion=how.motion.scaled(part.factor), matte=_enlarged(how.matte, part.fine))
+    evidence = Evidence(fine, fine, int(scaled.motion.length) + 2, how.gamma, scaled.matte)
+    error = evidence.costs([scaled.motion], FIRST_STRENGTH)[1][0]
+    scaled = replace(scaled, strength=strength_for(error))
+    return as_pixels(laid_over(fine, _without_motion(fine, scaled), scaled)), sure
+
+
+def _without_motion(view: torch.Tensor, how: Explanation) -> torch.Tensor:
+    # Nothing is known of what moved in from beyond the border.
+    border = int(np.ceil(how.motion.length / 2))
+    weight = _inner(torch.ones(1, 1, *view.shape[-2:]), min(border, min(view.shape[-2:]) // 4))
+    return undo(view, how, weight)
+
+
+def _inner(weight: torch.Tensor, border: int) -> torch.Tensor:
+    """`weight` with almost none within `border` pixels of the edge."""
+    inner = torch.full_like(weight, 1e-3)
+    rows, columns = (slice(border, side - border) for side in weight.shape[-2:])
+    inner[..., rows, columns] = weight[..., rows, columns]
+    return inner
+
+
+def _enlarged(matte: torch.Tensor | None, fine: np.ndarray) -> torch.Tensor | None:
+    if matte is None:
+        return None
+    large = cv2.resize(matte[0, 0].numpy(), fine.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return torch.from_numpy((large > 0.5).astype(np.float32))[None, None]
+
+
+def _tensors(part: Part) -> tuple[torch.Tensor, torch.Tensor]:
+    return to_tensor(part.view[None]), to_tensor(part.restored[None])
