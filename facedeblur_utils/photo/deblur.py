@@ -92,9 +92,9 @@ def deblur(
     `image` is a uint8 RGB array or the path of an image file. `model` is None (the published restorer), the
     path of other weights of it, or any network of the study; `size` is the side in pixels of the faces that
     it was trained on, by default that of the published one. `method` is
-    'restorer' (the network alone), 'physics' (the motion that explains the picture, undone) or 'both' (physics,
-    then a network that removes what rings; the default with the published restorer); where physics is not
-    sure, the restorer's result stays. Pixels away from the faces stay exactly as
+    'restorer' (the network alone), 'physics' (the motion that explains the picture, undone) or 'both'
+    (physics, then a network that removes what rings; the default with the published restorer); where physics
+    is not sure, the restorer's result stays. Pixels away from the faces stay exactly as
     they are, unless `everywhere` asks to restore the whole picture or no face is found; faces and pictures
     that are sharp enough for the published restorer stay too. Raises StudyError, in one line, where there
     is no image, or one that is too large; details in `deblur_photo`.

@@ -35,7 +35,7 @@ class Part:
 
 
 def find_motion(part: Part, size: int, masks: dict[str, torch.Tensor]) -> Explanation:
-    """How the view was blurred, in its pixels; paths are looked for up to a fifth of `size`, a face's side."""
+    """How the view was blurred, in its pixels; paths of up to a fifth of `size`, a face's side."""
     weight = torch.ones(1, 1, *part.view.shape[:2])
     return explain(*_tensors(part), reach_of(size), masks=masks, weight=_inner(weight, UNKNOWN))
 

@@ -27,6 +27,7 @@ SMOOTH = 0.016  # of the picture's longer side, over which the two errors at a p
 OWN = "own"  # name of a region of any shape
 EDGE, EDGE_WEIGHT = 0.03, 0.02  # half of an edge's width in the longer side, and the weight of its pixels
 OWN_SHAPE = 1.3  # times the distance of a region of any shape, which can always be a little nearer
+DISTANT = 1.1  # times the least distance, beyond which a cheap motion is one that noise made cheap
 CURVED_GAIN = 0.9  # share of a line's cost that an arc's must stay below
 
 
@@ -73,7 +74,9 @@ def explain(
     costs, _ = view.costs(arcs, strength)
     motion, cost = line, costs[0]
     arc = view.cheapest(arcs[1 + costs[1:].argmin()], strength, curved=True, spans=(0.6, 0.3, 0.15))
-    if (arc_cost := view.costs([arc], strength)[0][0]) < CURVED_GAIN * cost:
+    arc_cost = view.costs([arc], strength)[0][0]
+    nearer, near = view.distances([arc, line])
+    if arc_cost < CURVED_GAIN * cost and nearer < DISTANT * near:
         motion, cost = arc, arc_cost
     error = view.costs([motion], FIRST_STRENGTH)[1][0]
     how = Explanation(motion, view.gamma, region, matte, strength_for(error), float(cost))
@@ -96,7 +99,9 @@ def _line(blurred, restored, reach, gammas, matte, weight) -> tuple[Evidence, Mo
         longer = [Motion(line.length * times, line.angle) for times in LONGER]
         longer = [each for each in longer if each.length < view.longest] or [line]
         costs, _ = view.costs(longer, strength)
-        line = view.cheapest(longer[costs.argmin()], strength, spans=(0.8,))
+        cheap = view.cheapest(longer[costs.argmin()], strength, spans=(0.8,))
+        near, far = view.distances([line, cheap])
+        line = cheap if far < DISTANT * near else line
         found.append((view.costs([line], strength)[0][0], line, view))
     _, line, view = min(found, key=lambda each: each[0])
     return view, line, strength
