@@ -10,7 +10,7 @@ from torch import nn
 from facedeblur_utils.models.apply import restore, to_tensor
 from facedeblur_utils.physics.blind import FIRST_STRENGTH, Explanation, explain, laid_over, strength_for, undo
 from facedeblur_utils.physics.method import as_pixels, confidence, reach_of
-from facedeblur_utils.physics.motion import Evidence, Motion
+from facedeblur_utils.physics.motion import Evidence, Motion, in_light
 
 UNKNOWN = 8  # pixels at the border of a view whose surroundings are not in it
 FINEST = 1280  # pixels: longer side at which a motion is undone
@@ -56,7 +56,7 @@ def undone(part: Part, how: Explanation, refiner: nn.Module | None) -> tuple[np.
     """
     view, guess = _tensors(part)
     solved = laid_over(view, _without_motion(view, how), how).clamp(0, 1)
-    sure = confidence(view, guess, solved, how)
+    sure = confidence(view, guess, how)
     if part.factor < FINER and part.fine.shape == part.view.shape:
         pixels = as_pixels(solved)
         if refiner is not None:
@@ -67,14 +67,16 @@ def undone(part: Part, how: Explanation, refiner: nn.Module | None) -> tuple[np.
     evidence = Evidence(fine, fine, int(scaled.motion.length) + 2, how.gamma, scaled.matte)
     error = evidence.costs([scaled.motion], FIRST_STRENGTH)[1][0]
     scaled = replace(scaled, strength=strength_for(error))
-    return as_pixels(laid_over(fine, _without_motion(fine, scaled), scaled)), sure
+    start = torch.nn.functional.interpolate(solved, size=fine.shape[-2:], mode="bicubic")
+    how_much = {"start": in_light(start.clamp(0, 1), how.gamma), "rounds": 3, "steps": 12}
+    return as_pixels(laid_over(fine, _without_motion(fine, scaled, **how_much), scaled)), sure
 
 
-def _without_motion(view: torch.Tensor, how: Explanation) -> torch.Tensor:
+def _without_motion(view: torch.Tensor, how: Explanation, **how_much) -> torch.Tensor:
     # Nothing is known of what moved in from beyond the border.
     border = int(np.ceil(how.motion.length / 2))
     weight = _inner(torch.ones(1, 1, *view.shape[-2:]), min(border, min(view.shape[-2:]) // 4))
-    return undo(view, how, weight)
+    return undo(view, how, weight, **how_much)
 
 
 def _inner(weight: torch.Tensor, border: int) -> torch.Tensor:

@@ -65,8 +65,12 @@ def explain(
     its own shape, are looked at as well. `reach` is the longest path in pixels, `weight` (1, 1, H, W) that
     of each pixel.
     """
-    view, line, strength = _line(blurred, restored, reach, gammas, None, _changed(blurred, restored, weight))
-    region, matte = moved_region(blurred, restored, view.reblurred(line), masks or {})
+    changed = _changed(blurred, restored, weight)
+    views = [Evidence(blurred, restored, reach, gamma, weight=changed) for gamma in gammas]
+    lines = [view.nearest_line() for view in views]
+    reblurred = [view.reblurred(line) for view, line in zip(views, lines, strict=True)]
+    apart = [float((changed * (each - blurred).square()).sum()) for each in reblurred]
+    region, matte = moved_region(blurred, restored, reblurred[int(np.argmin(apart))], masks or {})
     trusted = weight if matte is None else edge_weight(matte) * (1.0 if weight is None else weight)
     view, line, strength = _line(blurred, restored, reach, gammas, matte, trusted)
     line = view.cheapest(line, strength, spans=(0.4, 0.15))
@@ -174,11 +178,14 @@ def _one_piece(mask: np.ndarray) -> np.ndarray:
     return cv2.drawContours(np.zeros(mask.shape, np.uint8), outlines, -1, 1, cv2.FILLED).astype(np.float32)
 
 
-def undo(blurred: Tensor, how: Explanation, weight: Tensor | float = 1.0) -> Tensor:
-    """`blurred` (1, 3, H, W) in stored values without the blur that `how` explains, not clamped."""
+def undo(blurred: Tensor, how: Explanation, weight: Tensor | float = 1.0, **how_much) -> Tensor:
+    """`blurred` (1, 3, H, W) in stored values without the blur that `how` explains, not clamped.
+
+    `how_much` is passed on to `solve`: rounds, steps, and where to start.
+    """
     light = in_light(blurred, how.gamma)
     blur = Convolution(kernels_of([how.motion]), light.shape[-2:])
     blur = blur if how.matte is None else Part(blur, how.matte)
     weight = weight if how.matte is None else weight * edge_weight(how.matte)
-    found = solve(blur, light, how.strength, weight=weight, slope=slope_of(blurred, how.gamma))
+    found = solve(blur, light, how.strength, weight=weight, slope=slope_of(blurred, how.gamma), **how_much)
     return stored_values(found, how.gamma)
