@@ -111,7 +111,7 @@ def test_nothing_changes_outside_of_what_moves(composite, sharp, masks, clean):
             continue
         mask = masks[how.moving]
         if composite == "matte":
-            # No further than the path is long from its middle, and the pixel beside it that shares it.
+            # No point of a path lies further from its middle than the path is long; a pixel more shares it.
             reach = how.length + 1
             mask = ndimage.distance_transform_edt(~mask) <= reach * np.sqrt(2)
         np.testing.assert_array_equal(picture[~mask], sharp[~mask])

@@ -141,7 +141,7 @@ def test_path_kernel_is_the_mean_of_moved_impulses():
 
 
 def test_path_kernel_of_whole_pixels_by_hand():
-    # Equal times at the corners of a right angle and at its ends; the last row and column belong to it.
+    # Equal times left, right, above and below: the last row and column belong to the kernel.
     kernel = path_kernel([[-1, 0], [1, 0], [0, -1], [0, 1]])
     np.testing.assert_allclose(kernel, [[0, 0.25, 0], [0.25, 0, 0.25], [0, 0.25, 0]], atol=1e-7)
     np.testing.assert_array_equal(path_kernel([[5.3, -2]]), [[1]])  # where a path lies doesn't matter
