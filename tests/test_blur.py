@@ -5,7 +5,8 @@ import pytest
 from scipy import ndimage
 
 from facedeblur_utils.blur import operators
-from facedeblur_utils.blur.kernels import disk_kernel, linear_motion_kernel
+from facedeblur_utils.blur.frames import arc_frames, blur_by_frames, line_frames, reduced_from_finer
+from facedeblur_utils.blur.kernels import arc_motion_kernel, disk_kernel, linear_motion_kernel
 from facedeblur_utils.blur.kinds import BLURS
 from facedeblur_utils.errors import UsageError
 from facedeblur_utils.profiles import load_profile
@@ -142,6 +143,67 @@ def test_noise_has_the_standard_deviation_asked_for():
     noisy = operators.add_noise(grey, field)
     assert noisy.dtype == np.uint8 and (noisy / 255.0).std() == pytest.approx(0.03, rel=0.02)
     np.testing.assert_array_equal(field, operators.noise_field((200, 200, 3), 0.03, np.random.default_rng(1)))
+
+
+def smooth_picture(size=64):
+    """uint8 (size, size, 3), so smooth that a finer resolution shows nothing new."""
+    wide = ndimage.gaussian_filter(np.random.default_rng(8).standard_normal((size, size, 3)), (3, 3, 0))
+    return np.rint(255 * (0.5 + 0.4 * wide / np.abs(wide).max())).astype(np.uint8)
+
+
+@pytest.mark.parametrize("gamma", [1.0, 2.2])
+@pytest.mark.parametrize(
+    ("frames", "kernel", "other"),
+    [
+        (line_frames(9, 25), linear_motion_kernel(9, 25), linear_motion_kernel(9, -25)),
+        (arc_frames(16, 60, 150), arc_motion_kernel(16, 60, 150), arc_motion_kernel(16, 60, -150)),
+    ],
+    ids=["line", "arc"],
+)
+def test_frames_average_to_what_the_kernel_gives(gamma, frames, kernel, other):
+    sharp = smooth_picture()
+    averaged = blur_by_frames(sharp, frames, gamma).astype(int)
+    convolved = operators.convolve(sharp, kernel, gamma)
+    # 0.1 grey values apart on average, of 4 to 7 that the blur changes.
+    assert np.abs(averaged - convolved).max() <= 2 and np.abs(averaged - convolved).mean() < 0.15
+    assert np.abs(averaged - operators.convolve(sharp, other, gamma)).mean() > 2
+    # Light and stored values are told apart, wherever the path begins.
+    assert np.abs(averaged - operators.convolve(sharp, kernel, 3.2 - gamma).astype(int)).mean() > 0.4
+    np.testing.assert_array_equal(blur_by_frames(sharp, frames + 5, gamma), averaged)
+
+
+@pytest.mark.parametrize("gamma", [1.0, 2.2])
+def test_frames_keep_a_constant_picture(gamma):
+    flat = np.full((12, 9, 3), (0, 137, 255), np.uint8)
+    np.testing.assert_array_equal(blur_by_frames(flat, line_frames(5, 40), gamma), flat)
+
+
+def test_reduced_from_finer_by_hand():
+    # OpenCV's cubic (Keys 1981 with a = -0.75) read at the four finer pixels of each pixel, and their mean.
+    def cubic(x):
+        x = abs(x)
+        return 1.25 * x**3 - 2.25 * x**2 + 1 if x <= 1 else -0.75 * (x**3 - 5 * x**2 + 8 * x - 4) * (x < 2)
+
+    taps = [np.mean([cubic(at - j) for at in (-0.375, -0.125, 0.125, 0.375)]) for j in range(-2, 3)]
+    sharp = image(24) // 2 + 64  # nothing clips on the way
+    expected = ndimage.convolve1d(sharp.astype(float), taps, axis=0, mode="nearest")
+    expected = np.clip(ndimage.convolve1d(expected, taps, axis=1, mode="nearest"), 0, 255)
+    found = reduced_from_finer(sharp)
+    assert found.dtype == np.uint8 and found.shape == sharp.shape
+    assert np.abs(found - expected)[2:-2, 2:-2].max() <= 1.01
+    assert np.abs(found - sharp.astype(int)).max() > 10  # it isn't the picture itself
+
+
+def test_jpeg_loses_more_at_lower_quality_and_keeps_the_shape():
+    wide = np.kron(smooth_picture(32)[:24], np.ones((2, 2, 1), np.uint8))
+    losses = [
+        np.square(operators.jpeg(wide, quality) - wide.astype(float)).mean() for quality in (99, 80, 40, 5)
+    ]
+    assert operators.jpeg(wide, 80).shape == (48, 64, 3) and operators.jpeg(wide, 80).dtype == np.uint8
+    assert losses == sorted(losses) and 0 < losses[0] < 8 < 50 < losses[-1]
+    red = np.zeros((16, 16, 3), np.uint8)
+    red[..., 0] = 200  # the order of the channels stays
+    assert np.abs(operators.jpeg(red, 95).astype(int) - red).max() < 6
 
 
 def test_wrong_inputs():

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 import torch
 from fake_pairs import FakePairs
+from safetensors.torch import load_file
 
 from facedeblur_utils.data import face_pairs
-from facedeblur_utils.errors import UsageError
+from facedeblur_utils.errors import StudyError, UsageError
 from facedeblur_utils.models.cost import count_parameters
 from facedeblur_utils.models.nafnet import Block, ChannelNorm, Restorer, SimpleGate
 from facedeblur_utils.paths import run_paths
 from facedeblur_utils.profiles import load_profile
-from facedeblur_utils.training import experiments, loops, mixed, trained
+from facedeblur_utils.training import checkpoints, experiments, loops, mixed, setup, trained, trainer
 
 TINY = {"restorer_width": 4, "restorer_epochs": 2, "precision": "fp32"}
 
@@ -112,16 +113,17 @@ def test_one_cycle_rises_then_falls_to_zero():
 def test_runs_of_the_profile():
     profile = load_profile("sample")
     runs = experiments.restorer_runs(profile)
-    assert list(runs) == ["NSFB1", "NSB1SD", "NSFB2", "NSB2SM", "NMIX"]
+    assert list(runs) == ["NSFB1", "NSB1SD", "NSFB2", "NSB2SM", "NMIX", "NCAM"]
     assert set(profile.restorer_runs) <= set(runs)
     assert experiments.named_run(profile, "NMIX").schedule == (("MIX", profile.restorer_epochs),)
     with pytest.raises(UsageError, match="NMIX"):
         experiments.named_run(profile, "NSFB3")
 
 
-def test_mixed_pairs_are_drawn_by_seed_epoch_and_image(study):
+@pytest.mark.parametrize("kind", [mixed.MixedPairs, mixed.CameraPairs])
+def test_mixed_pairs_are_drawn_by_seed_epoch_and_image(kind, study):
     profile, paths = study
-    pairs = mixed.MixedPairs(paths, profile)
+    pairs = kind(paths, profile)
     rows = np.arange(12)
     blurred, sharp = pairs.draw(rows, seed=1, epoch=1)
     again, _ = pairs.draw(rows[::-1], seed=1, epoch=1)
@@ -151,7 +153,7 @@ def test_mixed_kinds_touch_what_they_should_as_often_as_they_should(study):
         assert abs(found[kind] / 720 - share) < 0.06, found
 
 
-@pytest.mark.parametrize("name", ["NSFB1", "NMIX"])
+@pytest.mark.parametrize("name", ["NSFB1", "NMIX", "NCAM"])
 def test_trains_and_opens_again(study, name):
     profile, paths = study
     history = loops.train(experiments.named_run(profile, name), profile, paths)
@@ -191,3 +193,117 @@ def test_loss_falls(study):
     )
     history = loops.train(experiments.named_run(longer, "NSFB1"), longer, paths)
     assert history["loss"].iloc[-1] < 0.9 * history["loss"].iloc[0]
+
+
+AVERAGED = TINY | {"restorer_epochs": 2, "restorer_average": 0.7, "restorer_rate": 0.01}
+
+
+def weights_in(folder):
+    return load_file(folder.weights("last"))
+
+
+def trained_weights(folder):
+    """Those that the optimiser moved, which only the state has."""
+    return checkpoints.load_state(folder)["nets"]["restorer"]
+
+
+def test_the_average_of_weights_is_an_exponential_mean(study):
+    """As by hand on a toy network whose weights an optimiser of torch's moves."""
+    net = torch.nn.Linear(3, 1)
+    optimizers = {"restorer": torch.optim.SGD(net.parameters(), lr=0.3)}
+    profile = load_profile("smoke", AVERAGED | {"restorer_average": 0.8})
+    run = experiments.named_run(profile, "NCAM")
+    average = setup.average_of(run, profile, {"restorer": net}, optimizers, torch.device("cpu"))
+    seen = []
+    for step in range(6):
+        optimizers["restorer"].zero_grad()
+        net(torch.full((2, 3), 1.0 + step)).square().mean().backward()
+        optimizers["restorer"].step()
+        seen.append(net.weight.detach().clone())
+    # The first weights are those after the first step; each later step has a fifth of what was left.
+    shares = [0.8**5] + [0.2 * 0.8**left for left in (4, 3, 2, 1, 0)]
+    expected = sum(share * weight for share, weight in zip(shares, seen, strict=True))
+    torch.testing.assert_close(average.module.weight, expected)
+    assert (average.module.weight - net.weight).abs().max() > 1e-3
+
+
+def test_only_a_restorer_whose_profile_asks_has_an_average(study):
+    profile, _ = study
+    for name, changes in (("NCAM", {"restorer_average": 0}), ("GSFB1", {"restorer_average": 0.9})):
+        changed = load_profile("smoke", TINY | changes)
+        net = torch.nn.Linear(3, 1)
+        optimizers = {"restorer": torch.optim.SGD(net.parameters(), lr=0.3)}
+        run = experiments.named_run(changed, name)
+        assert setup.average_of(run, changed, {"restorer": net}, optimizers, torch.device("cpu")) is None, (
+            name
+        )
+
+
+def test_the_weights_that_are_kept_are_averaged(study, tmp_path):
+    _, paths = study
+    profile, other = load_profile("smoke", AVERAGED), run_paths("smoke", tmp_path / "other")
+    plain = load_profile("smoke", AVERAGED | {"restorer_average": 0})
+    run = experiments.named_run(profile, "NCAM")
+    loops.train(run, profile, paths)
+    loops.train(run, plain, other)
+    averaged, last = weights_in(paths.training("NCAM")), trained_weights(paths.training("NCAM"))
+    assert averaged.keys() == last.keys()
+    assert max(float((averaged[name] - last[name]).abs().max()) for name in last) > 1e-4
+    # The average looks on: the weights that are trained are those of a run without it.
+    alone = weights_in(other.training("NCAM"))
+    assert all(torch.equal(last[name], alone[name]) for name in last)
+    # What is validated and opened afterwards is the average.
+    net = trained.load_network(paths, "NCAM")
+    assert all(torch.equal(value, averaged[name]) for name, value in net.state_dict().items())
+
+
+def test_a_resumed_run_keeps_its_average(study, tmp_path, monkeypatch):
+    _, paths = study
+    profile = load_profile("smoke", AVERAGED | {"restorer_epochs": 3})
+    run = experiments.named_run(profile, "NCAM")
+    history = loops.train(run, profile, paths)
+    parts = run_paths("smoke", tmp_path / "parts")
+    save = trainer.Keeper.save
+
+    def save_and_die(*given):
+        save(*given)
+        raise Died
+
+    with monkeypatch.context() as dying:
+        dying.setattr(trainer.Keeper, "save", save_and_die)
+        for _ in range(2):
+            with pytest.raises(Died):
+                loops.train(run, profile, parts)
+    resumed = loops.train(run, profile, parts)
+    for name in ("last", "best"):
+        one, other = (place.training("NCAM").weights(name).read_bytes() for place in (paths, parts))
+        assert one == other
+    assert resumed["val_psnr"].tolist() == history["val_psnr"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("other", "said"), [(0.8, "average was 0.7 and is now 0.8"), (0, r"average is gone \(0.7\)")]
+)
+def test_a_run_of_another_average_is_refused(other, said, study):
+    _, paths = study
+    profile = load_profile("smoke", AVERAGED | {"restorer_epochs": 1})
+    loops.train(experiments.named_run(profile, "NCAM"), profile, paths)
+    changed = load_profile("smoke", AVERAGED | {"restorer_epochs": 1, "restorer_average": other})
+    run = experiments.named_run(changed, "NCAM")
+    with pytest.raises(StudyError, match=said) as caught:
+        trainer.find_start(run, changed, paths)
+    assert "\n" not in str(caught.value)
+    assert trainer.find_start(run, profile, paths).finished
+
+
+def test_disk_need_of_an_averaged_run_is_what_it_takes(study):
+    _, paths = study
+    profile = load_profile("smoke", AVERAGED | {"restorer_width": 16, "restorer_epochs": 3})
+    run = experiments.named_run(profile, "NCAM")
+    loops.train(run, profile, paths)
+    folder = paths.training("NCAM").path
+    taken = sum(file.stat().st_size for file in folder.rglob("*"))
+    largest = max(file.stat().st_size for file in folder.glob("state*.pt"))
+    # While a state is written there are three.
+    assert taken + largest <= setup.disk_needed(run, profile) + 300_000  # file headers
+    assert setup.disk_needed(run, profile) < taken + 1.2 * largest

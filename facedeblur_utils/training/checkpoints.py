@@ -105,13 +105,16 @@ def read_config(folder: RunFolder) -> dict:
         raise StudyError(f"{folder.config} is broken; delete {folder.path} and train again") from None
 
 
-def disk_needed(parameters: int, trained: int, milestones: int, kept_states: int) -> int:
+def disk_needed(
+    parameters: int, trained: int, milestones: int, kept_states: int, averaged: bool = False
+) -> int:
     """Bytes of a run: `parameters` of the net that is kept as weights, `trained` of all nets.
 
-    A state holds each trained value three times (Adam's two moments), in two files and one being written;
-    weights lie there as last, best and at each milestone.
+    A state holds each trained value three times (Adam's two moments), and where the kept net is `averaged`
+    its average, in two files and one being written; weights lie there as last, best and at each milestone.
     """
-    return 4 * (3 * trained * (3 + kept_states) + parameters * (3 + milestones))
+    state = 3 * trained + averaged * parameters
+    return 4 * (state * (3 + kept_states) + parameters * (3 + milestones))
 
 
 def refuse_full_disk(folder: RunFolder, needed: int) -> None:

@@ -40,7 +40,7 @@ def average_of(
 
     Exponential, over about 1 / (1 - `restorer_average`) steps.
     """
-    if not (profile.restorer_average and "restorer_average" in network(run.network).keys):
+    if not _averages(run, profile):
         return None
     role = next(iter(nets))
     mean = get_ema_multi_avg_fn(profile.restorer_average)
@@ -129,7 +129,12 @@ def disk_needed(run: Run, profile: Profile) -> int:
         nets = build(run.network, row.width_in(profile), **row.options_in(profile))
     counts = [cost.count_parameters(net) for net in nets.values()]
     passed_on = sum(epoch < run.epochs for epoch in run.milestones)
-    return checkpoints.disk_needed(counts[0], sum(counts), len(run.milestones), passed_on)
+    averaged = _averages(run, profile)
+    return checkpoints.disk_needed(counts[0], sum(counts), len(run.milestones), passed_on, averaged)
+
+
+def _averages(run: Run, profile: Profile) -> bool:
+    return profile.restorer_average > 0 and "restorer_average" in network(run.network).keys
 
 
 def _optimizer_text(optimizer: torch.optim.Optimizer) -> str:
