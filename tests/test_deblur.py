@@ -129,14 +129,16 @@ def test_overlapping_crops_share_their_pixels(faces, landmarker):
     for face in found:
         to_crop = face.to_crop * 128
         to_crop[:, 2] -= 0.5
-        crops.append(alignment.cut(sharp, to_crop, 128))
+        crops.append(alignment.cut(sharp, deblur._to_pixels(face, 160, 1.25), 160))  # with room around it
         back = cv2.invertAffineTransform(to_crop)
         covered += cv2.warpAffine(np.ones((128, 128), np.uint8), back, sharp.shape[1::-1])
     done = deblur.deblur_photo(blurred, Restoring(crops), size=128, landmarker=landmarker)
     both = covered == 2
     assert both.mean() > 0.05 and len(done.faces) == 2
     seen = alignment.search(blurred, landmarker)
-    changes, _ = deblur._in_faces(blurred, seen, Restoring(crops), 128, 0.0)
+    changes, _ = deblur._in_faces(
+        blurred, seen, deblur.Steps(Restoring(crops), "restorer", 0.0, 128), landmarker
+    )
     summed = blurred.astype(np.float32)
     for patch in changes.patches:
         for rows, columns, change in Changes([patch]).parts(*blurred.shape[:2]):

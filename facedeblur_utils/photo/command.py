@@ -23,6 +23,7 @@ from facedeblur_utils.progress import Progress
 
 WORKER = [sys.executable, "-m", "facedeblur_utils.photo.worker"]
 MOST_JOBS = 4  # unless more are asked for: each takes 0.6 GB, and more with large photos
+METHODS = ("restorer", "physics", "both")  # those of `physics.method`, which imports torch
 LONGEST = 1800.0  # seconds for one photo
 MOST_LISTED = 20
 COLUMNS = ("photo", "state", "faces", "changed", "written", "seconds", "text")
@@ -32,8 +33,9 @@ HEADINGS = {RESTORED: "Restored", NOTHING: "Nothing to do", REFUSED: "Refused"}
 class Worker:
     """A process that deblurs photos; started when the first comes, and again after one that ended it."""
 
-    def __init__(self, model: Path | None, everywhere: bool):
-        self.options = {"model": str(model.absolute()) if model else "", "everywhere": everywhere}
+    def __init__(self, model: Path | None, everywhere: bool, method: str | None):
+        weights = str(model.absolute()) if model else ""
+        self.options = {"model": weights, "everywhere": everywhere, "method": method}
         self.process: subprocess.Popen | None = None
 
     def deblur(self, source: Path, target: Path) -> Outcome:
@@ -109,6 +111,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("target", type=Path, help="the photo to write, or a folder for those of a folder")
     parser.add_argument("--model", type=Path, help="other weights of the restorer (.safetensors)")
     parser.add_argument("--everywhere", action="store_true", help="restore the whole picture, not only faces")
+    parser.add_argument(
+        "--method",
+        choices=METHODS,
+        help="the network alone, physics (the motion that explains the picture, undone), or both; both is "
+        "the default with the published weights",
+    )
     parser.add_argument("--jobs", type=int, metavar="N", help="photos at once (default: one a core, up to 4)")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="also write what became of each photo there")
     chosen = parser.parse_args(arguments)
@@ -188,7 +196,7 @@ def _deblur(photos: list[tuple[Path, Path]], chosen: argparse.Namespace) -> Iter
     waiting, done = queue.SimpleQueue(), queue.SimpleQueue()
     for photo in photos:
         waiting.put(photo)
-    workers = [Worker(chosen.model, chosen.everywhere) for _ in range(jobs)]
+    workers = [Worker(chosen.model, chosen.everywhere, chosen.method) for _ in range(jobs)]
 
     def work(worker: Worker) -> None:
         try:

@@ -21,6 +21,7 @@ from facedeblur_utils.data import faces, segmentation
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.evaluation.scores import score_images
 from facedeblur_utils.models.apply import restore
+from facedeblur_utils.photo.deblur import Deblurred
 from facedeblur_utils.reporting.figures import styled
 
 EXAMPLE_FACE = "000014"  # a test face of the study: no network has been trained on it
@@ -127,6 +128,19 @@ def playground(face: np.ndarray, networks: dict[str, nn.Module]) -> widgets.Widg
         plt.close(figure)
 
     return widgets.VBox([*controls.values(), widgets.interactive_output(draw, controls)])
+
+
+def motions_figure(done: Deblurred) -> Figure | None:
+    """The motions that were found in a photo as kernels, each with its confidence; None where none was."""
+    found = [motion for motion in done.motions if motion]
+    if not found:
+        return None
+    figure, axes = plt.subplots(1, len(found), figsize=(2.4 * len(found), 2.6), squeeze=False)
+    for axis, motion in zip(axes[0], found, strict=True):
+        axis.imshow(motion.how.motion.kernel(), cmap="gray_r", interpolation="nearest")
+        axis.set_title(f"{motion.length:.0f} px, confidence {motion.confidence:.2f}", fontsize=8)
+        axis.set_axis_off()
+    return figure
 
 
 def _oval(face: np.ndarray) -> np.ndarray:

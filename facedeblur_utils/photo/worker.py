@@ -28,10 +28,10 @@ class Outcome:
     seconds: float = 0.0
 
 
-def deblur_file(source: Path, target: Path, model, everywhere: bool, landmarker) -> Outcome:
-    """Deblur the photo `source` into `target`. What has nothing to restore is copied as it is.
+def deblur_file(source: Path, target: Path, model, landmarker, **how) -> Outcome:
+    """Deblur the photo `source` into `target`, `how` as in `deblur.deblur_picture`.
 
-    One that is refused, in one line, isn't written.
+    What has nothing to restore is copied as it is; one that is refused, in one line, isn't written.
     """
     from facedeblur_utils.errors import StudyError
     from facedeblur_utils.photo import deblur, pictures
@@ -39,7 +39,7 @@ def deblur_file(source: Path, target: Path, model, everywhere: bool, landmarker)
     start, outcome = time.monotonic(), Outcome(source.name, REFUSED, "")
     try:
         picture = pictures.read_picture(source)
-        done = deblur.deblur_picture(picture, model, everywhere=everywhere, landmarker=landmarker)
+        done = deblur.deblur_picture(picture, model, landmarker=landmarker, **how)
         outcome.faces, outcome.changed = len(done.faces), done.changed
         said = list(picture.notes)
         if done.changed or source.suffix.lower() != target.suffix.lower():
@@ -99,10 +99,11 @@ def main() -> None:
         except StudyError as error:
             answer({"error": str(error), "exit_code": error.exit_code})
             return
+        how = {"everywhere": options["everywhere"], "method": options["method"]}
         answer({"ready": True})
         for line in sys.stdin:
             source, target = json.loads(line)
-            outcome = deblur_file(Path(source), Path(target), model, options["everywhere"], landmarker)
+            outcome = deblur_file(Path(source), Path(target), model, landmarker, **how)
             answer(asdict(outcome))
 
 

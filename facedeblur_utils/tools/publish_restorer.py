@@ -47,7 +47,7 @@ def publish(network: nn.Module, scores: pd.DataFrame, about: dict) -> None:
     partial = WEIGHTS.with_suffix(".partial")
     save_file({name: value.half().contiguous() for name, value in network.state_dict().items()}, partial)
     os.replace(partial, WEIGHTS)
-    table = means(scores)
+    table = means(scores).rename(columns={RUN: "output"})
     rows = table.round(4).astype(object).where(table.notna(), None).to_dict("records")
     text = json.dumps(about | {"scores": rows}, indent=1) + "\n"
     write_text(WEIGHTS.with_suffix(".json"), text)
@@ -59,7 +59,7 @@ def card(table: pd.DataFrame, about: dict) -> str:
     psnr = table[table["metric"] == "psnr"]
     lines = [
         "| " + " | ".join([row.dataset, row.region, *map(_number, (row.input, row.output, row.gain))]) + " |"
-        for row in psnr.rename(columns={RUN: "output"}).itertuples()
+        for row in psnr.itertuples()
     ]
     return CARD_TEXT.format(scores="\n".join(lines), **about)
 
