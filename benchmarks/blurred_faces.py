@@ -21,7 +21,8 @@ from facedeblur_utils.blur import operators
 from facedeblur_utils.blur.kernels import linear_motion_kernel
 from facedeblur_utils.data import alignment, faces
 from facedeblur_utils.data.segmentation import open_landmarker
-from facedeblur_utils.photo import deblur, published
+from facedeblur_utils.models import published
+from facedeblur_utils.photo import deblur
 from facedeblur_utils.photo.search import search
 
 FACES = 60

@@ -13,8 +13,9 @@ import torch
 
 from facedeblur_utils import downloads, machine
 from facedeblur_utils.data.segmentation import open_landmarker
+from facedeblur_utils.models import published
 from facedeblur_utils.models.nafnet import Restorer
-from facedeblur_utils.photo import deblur, published
+from facedeblur_utils.photo import deblur
 
 FASTER = 2.0  # times the plain pass, on a CPU with AMX
 DEBLUR_SECONDS, LOAD_SECONDS = 2.0, 3.0

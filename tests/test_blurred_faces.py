@@ -9,7 +9,8 @@ from facedeblur_utils.blur import operators
 from facedeblur_utils.blur.kernels import linear_motion_kernel
 from facedeblur_utils.data import alignment, segmentation
 from facedeblur_utils.data.alignment import PhotoFace, Search
-from facedeblur_utils.photo import deblur, published, search
+from facedeblur_utils.models import published
+from facedeblur_utils.photo import deblur, search
 
 
 @pytest.fixture(scope="module")
