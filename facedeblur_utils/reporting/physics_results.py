@@ -109,8 +109,7 @@ def physics_figure(study: PhysicsStudy) -> tuple[Figure, pd.DataFrame]:
         line[0].set_ylabel({"SB2SM": "SB2SM (face)"}.get(name, SET_WORDS[name].replace(", ", ",\n", 1)))
         _paths(line[-1], pairs.kernel(index), found.kernel(index))
         if number == 0:
-            line[-1].set_title("path")
-            line[-1].set_xlabel("true above,\nfound below", labelpad=1)
+            line[-1].set_title("path, true\nand found")
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
@@ -141,8 +140,8 @@ def on_physics(scores: pd.DataFrame) -> str:
         "pictures.",
         f"Blind it gains {span(own[BLIND])} there (worst face {worst[BLIND][list(DATASETS)].min():+.1f} dB), "
         f"the published restorer {span(own[RESTORER])}.",
-        f"On the harder sets it gains {span(mean[BLIND][harder])}, the least on {mean[BLIND][harder].idxmin()} "
-        f"(worst face {worst[BLIND][harder].min():+.1f} dB).",
+        f"On the harder sets it gains {span(mean[BLIND][harder])}, the least on "
+        f"{mean[BLIND][harder].idxmin()} (worst face {worst[BLIND][harder].min():+.1f} dB).",
     ]
     if behind := list(table.index[mean[BLIND] < mean[RESTORER]]):
         sentences.append(f"It stays behind the restorer on {', '.join(behind)}.")
@@ -151,8 +150,7 @@ def on_physics(scores: pd.DataFrame) -> str:
             f"With refinement it gains {span(mean[REFINED])} on all sets (worst face "
             f"{worst[REFINED].min():+.1f} dB)."
         )
-    sentences.append(
-        f"A sharp face comes back at {harm.loc[BLIND, 'sharp face']:.1f} dB, from the restorer at "
-        f"{harm.loc[RESTORER, 'sharp face']:.1f} dB."
-    )
+    sharp = {method: harm.loc[method, "sharp face"] for method in (BLIND, RESTORER)}
+    at = {method: "unchanged" if np.isnan(value) else f"at {value:.1f} dB" for method, value in sharp.items()}
+    sentences.append(f"A sharp face comes back {at[BLIND]}, from the restorer {at[RESTORER]}.")
     return "- **Physics**: " + " ".join(sentences)
