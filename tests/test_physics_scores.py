@@ -88,6 +88,14 @@ def test_true_kernel_knows_how_a_moving_part_was_laid_over():
     assert gain(matte, pairs, blurred).mean() > gain(paste, pairs, blurred).mean() + 2
 
 
+def test_what_did_not_move_stays_as_it_was_with_its_noise():
+    pairs = Patches("SB1SD")
+    noise = operators.noise_field(pairs.blurred.shape, 0.02, np.random.default_rng(1))
+    noisy = operators.add_noise(pairs.blurred, noise)
+    output = solve_known(noisy, [pairs.kernel(index) for index in ALL], pairs.blur_masks)
+    np.testing.assert_array_equal(output[~pairs.blur_masks], noisy[~pairs.blur_masks])
+
+
 def test_noise_makes_the_prior_stronger(monkeypatch):
     noisy = harder_set("noise", first_faces(Patches("SFB1"), COUNT), MOTIONS, 1)
     found = gain(known_kernel()(noisy, ALL), noisy)
@@ -112,6 +120,15 @@ def test_harder_sets_hang_on_seed_and_id_and_not_on_order(name):
     if HARDER[name].noise:
         assert (harder_set(name, pairs, MOTIONS, 2).blurred != whole.blurred).mean() > 0.3
     assert whole.blur_masks.all() and whole.batch([1])[0].shape == (1, SIZE, SIZE, 3)
+
+
+def test_each_set_and_face_has_draws_of_its_own(monkeypatch):
+    drawn = []
+    known = harder_sets.generator_for
+    monkeypatch.setattr(harder_sets, "generator_for", lambda *key: drawn.append(key) or known(*key))
+    for name in HARDER:
+        harder_set(name, first_faces(Patches("SFB1"), COUNT), MOTIONS, 1)
+    assert len(set(drawn)) == len(HARDER) * COUNT
 
 
 def test_harder_sets_are_what_they_say():
@@ -228,6 +245,7 @@ def test_other_pictures_weights_code_or_a_damaged_file_are_deblurred_again(blind
     assert again() == 2
     assert (again(network=Darken(0.5)), again(network=Darken(0.5))) == (2, 0)
     assert again(network=Darken(0.5), refiner=Darken(1.0)) == 2
+    assert (again(), again()) == (2, 0)
     monkeypatch.setattr(physics_scores.fingerprints, "definitions", lambda roots, without: {"undo": "other"})
     assert (again(), again()) == (2, 0)
     file = paths.physics_pictures("SFB1")
