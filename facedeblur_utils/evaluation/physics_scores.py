@@ -28,7 +28,7 @@ from facedeblur_utils.progress import track
 
 RESTORER, KNOWN, BLIND, REFINED = "restorer", "true kernel", "blind", "refined"
 MOST = 50  # faces of a set: all that `study` tests
-FACES = {"smoke": 1, "sample": 3}  # of shortened profiles: the blind method takes about a second a face
+FACES = {"smoke": 1, "sample": 2}  # of shortened profiles: the blind method takes about a second a face
 FEWER_SETS = {"smoke": ("frames_light_noise",)}  # of HARDER
 CODE = ("facedeblur_utils.physics.method:deblur_by_physics", "facedeblur_utils.models.nafnet:Restorer")
 WITHOUT = {f"facedeblur_utils.{name}" for name in ("errors", "files", "machine", "paths", "profiles")}
