@@ -120,6 +120,15 @@ class RunPaths:
         return self.results / "restorer_scores.csv"
 
     @property
+    def physics_scores(self) -> Path:
+        """The same for deblurring by physics, in notebook 07."""
+        return self.results / "physics_scores.csv"
+
+    def physics_pictures(self, dataset: str) -> Path:
+        """What the blind method made of a test set, and from what."""
+        return self.results / "physics" / f"{dataset}.npz"
+
+    @property
     def captions(self) -> Path:
         """One JSON per exported table or figure: caption and provenance, read by the report."""
         return self.results / "captions"

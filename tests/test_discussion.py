@@ -15,7 +15,7 @@ COLUMNS = pd.MultiIndex.from_product([DATASETS, ["PSNR", "SSIM"]])
 
 @pytest.fixture
 def gains():
-    table = pd.DataFrame(-1.0, index=["RichardsonLucy", *MODELS], columns=COLUMNS)
+    table = pd.DataFrame(-1.0, index=["Physics (knows the kernel)", *MODELS], columns=COLUMNS)
     table.loc["ASFB2", ("SFB2", "PSNR")] = 2.5
     table.loc["GSB2SM", ("SFB1", "PSNR")] = 9.0  # not its own test set
     return table
@@ -24,7 +24,7 @@ def gains():
 def test_only_own_test_sets_count_as_deblurring(gains):
     text = discussion.on_restoring(gains)
     assert "1 of 8 models" in text and "+2.50 dB (ASFB2)" in text and "9.00" not in text
-    assert "SFB2 by -1.00 dB" in text
+    assert "SFB2 gains -1.00 dB" in text
 
 
 def test_most_below_their_input_is_said_first(gains):

@@ -114,7 +114,7 @@ def test_outputs_are_rounded_to_8_bits_not_cut(factor, level):
 
 def test_every_combination_is_scored(study):
     scores = evaluate_all(*study)
-    models = ["input", "Wiener", "RichardsonLucy", *result_tables.MODELS]
+    models = ["input", "Wiener", "RichardsonLucy", "Physics", *result_tables.MODELS]
     models += ["GSFB2_25", "GSFB2_100", "GSFB2_20", "GSFB2_best"]
     assert list(scores.columns) == ["model", "dataset", "image_id", "region", "metric", "value"]
     assert list(scores["model"].unique()) == models

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 from facedeblur_utils.errors import UsageError
-from facedeblur_utils.paths import ROOT, RunPaths
+from facedeblur_utils.paths import ROOT, WEIGHTS, RunPaths
 from facedeblur_utils.profiles import load_profile
 from facedeblur_utils.running import pipeline, scheduler
 from facedeblur_utils.running.console import Console
@@ -67,6 +67,9 @@ def test_each_stage_comes_after_those_that_make_its_inputs(chain):
     evaluation = next(each for each in chain if each.name == "05_cross_eval")
     makers = {s.name for s in chain if s.name[:2] in ("02", "03", "04")}
     assert {s.name for s in pipeline.upstream(evaluation, chain)} == makers
+    modern = next(each for each in chain if each.name == "07_modern_restorer")
+    assert WEIGHTS / "restorer.safetensors" in modern.inputs  # it scores the published restorer
+    assert {"physics_scores.csv", "table_x_physics.csv"} <= {path.name for path in modern.outputs}
     conventions = next(each for each in chain if each.name == "13_conventions")
     assert {s.name for s in pipeline.upstream(conventions, chain)} == {*makers, "05_cross_eval"}
     assert {path.name for path in conventions.made} == {"table_x_metric_audit.csv", "discussion_13.md"}

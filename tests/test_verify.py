@@ -81,6 +81,13 @@ def test_missing_new_and_altered_results_are_named(recorded):
     assert check(recorded, frame) == [f"{verify.EXACT[0]}: its bytes are not those recorded"]
 
 
+def test_only_a_reference_that_came_after_the_record_may_be_new(recorded):
+    more = scores(1)[lambda frame: frame["model"] == "input"].assign(model="Physics")
+    assert check(recorded, pd.concat([scores(1), more])) == []
+    further = more[more["dataset"] == "SFB1"].assign(model="input", dataset="SFB9")
+    assert "input/SFB9/whole/psnr: not among" in check(recorded, pd.concat([scores(1), further]))[0]
+
+
 def test_other_conditions_and_profiles_are_said(recorded):
     check(recorded, scores(1))
     changed = load_profile("smoke", {"gan_rate": 0.1})

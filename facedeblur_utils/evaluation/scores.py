@@ -18,12 +18,15 @@ from facedeblur_utils.metrics.tasks import TaskScores
 from facedeblur_utils.models.apply import BATCH, restore, to_tensor
 from facedeblur_utils.models.classical import REFERENCES, classical_restorer
 from facedeblur_utils.paths import RunPaths
+from facedeblur_utils.physics.reference import known_kernel
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.progress import track
 from facedeblur_utils.training import trained
 from facedeblur_utils.training.experiments import MODELS, Checkpoint, ablation_models, table_models
 
 SHARP = "sharp"  # the test faces without any blur, as a data set of their own
+PHYSICS = "Physics"  # the row that knows the kernel and the region, by the operator that blurred
+KNOW_KERNEL = (*REFERENCES, PHYSICS)  # rows that are told the kernel
 INPUT = "input"  # the row that scores the blurred images themselves
 BEST = "GSFB2_best"  # GSFB2 at its best epoch by validation PSNR
 SEED = ".seed"  # "ASFB1.seed2" is the second training seed of ASFB1
@@ -68,6 +71,7 @@ def scored_models(profile: Profile, paths: RunPaths) -> Iterator[tuple[str, Call
     yield INPUT, lambda: blurred_input
     for name, method in REFERENCES.items():
         yield name, lambda m=method: classical_restorer(m)
+    yield PHYSICS, lambda: known_kernel(profile.blur_gamma, profile.composite)
     checkpoints = table_models(profile) | ablation_models(profile) | {BEST: Checkpoint("GSFB2", "best")}
     del checkpoints["GSFB2_50"]  # the same weights as GSFB2
     for seed in range(1, profile.seeds + 1):
@@ -144,7 +148,7 @@ def score_restorers(restorers: dict[str, Restorer], paths: RunPaths) -> pd.DataF
             for pairs in test_sets(paths)
             for name, restorer in restorers.items()
         ]
-    return _write_scores(pd.concat(parts, ignore_index=True), paths.restorer_scores)
+    return write_scores(pd.concat(parts, ignore_index=True), paths.restorer_scores)
 
 
 def blurred_input(pairs: "face_pairs.FacePairs", indices: np.ndarray) -> np.ndarray:
@@ -208,11 +212,12 @@ def score_images(
 
 def save_scores(scores: pd.DataFrame, paths: RunPaths) -> pd.DataFrame:
     """Round, write `results/scores.csv`, and return what a reader of the file gets."""
-    _write_scores(scores, paths.scores)
+    write_scores(scores, paths.scores)
     return read_scores(paths)
 
 
-def _write_scores(scores: pd.DataFrame, file: Path) -> pd.DataFrame:
+def write_scores(scores: pd.DataFrame, file: Path) -> pd.DataFrame:
+    """Write the long table `scores` to `file` with its values rounded; returns it so."""
     scores = scores.assign(value=scores["value"].astype(float).round(DECIMALS))
     write_text(file, scores.to_csv(index=False, lineterminator="\n"))
     return scores

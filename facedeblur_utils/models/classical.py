@@ -1,4 +1,8 @@
-"""The classical reference, which knows the kernel: Wiener filter and Richardson–Lucy deconvolution."""
+"""Wiener filter and Richardson–Lucy deconvolution as libraries have them, told the kernel.
+
+They take the picture to go on by reflection after it was blurred, not before, and to be blurred everywhere:
+so what they miss lies in borders and masks. `physics.reference` has the operator that really blurred.
+"""
 
 from collections.abc import Callable
 

@@ -5,14 +5,18 @@ import pandas as pd
 
 from facedeblur_utils.data import face_pairs
 from facedeblur_utils.data.datasets import DATASETS
-from facedeblur_utils.evaluation.scores import BEST, INPUT, SEED, SHARP
-from facedeblur_utils.models.classical import REFERENCES
+from facedeblur_utils.evaluation.scores import BEST, INPUT, KNOW_KERNEL, PHYSICS, SEED, SHARP
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.training import trained
 from facedeblur_utils.training.experiments import MODELS
 
 BUDGET = ("ASFB2", "GSFB2", "NSFB2")  # one network of each kind, trained on the same data
 INPUT_LABEL = "Blurred input"
+REFERENCE_LABELS = {  # of what is told the kernel; the first two don't know how the blur treats borders
+    "Wiener": "Wiener (approximate border)",
+    "RichardsonLucy": "Richardson–Lucy (approximate border)",
+    PHYSICS: "Physics (knows the kernel)",
+}
 PAIR_TABLES = {  # table -> (test set blurred everywhere, test set blurred in the mask, name of the mask)
     "table_5_1": ("SFB1", "SB1SD", "DeepLabV3 segmentation"),
     "table_5_2": ("SFB2", "SB2SM", "MediaPipe segmentation"),
@@ -87,9 +91,14 @@ def pair_table(scores: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def score_table(scores: pd.DataFrame, names: tuple[str, ...], region: str = "whole") -> pd.DataFrame:
-    """Like Table 5.4 with other metrics or another region, and with the classical references."""
-    means = mean_scores(scores, region, names).loc[[INPUT, *REFERENCES, *MODELS, *EXTRA_MODELS]]
-    return means.rename({INPUT: INPUT_LABEL}).rename_axis("Model")
+    """Like Table 5.4 with other metrics or another region, and with the references that know the kernel.
+
+    Scores made before there was a reference are shown without it.
+    """
+    means = mean_scores(scores, region, names)
+    known = [name for name in KNOW_KERNEL if name in means.index]
+    means = means.loc[[INPUT, *known, *MODELS, *EXTRA_MODELS]]
+    return means.rename({INPUT: INPUT_LABEL} | REFERENCE_LABELS).rename_axis("Model")
 
 
 def gain_table(scores: pd.DataFrame, region: str = "whole") -> pd.DataFrame:

@@ -52,7 +52,7 @@ def uses(paths: RunPaths) -> dict[str, float]:
 
 def keep_scores(paths: RunPaths) -> None:
     """Lay the scores of every image beside the figures and tables that are made of them, compressed."""
-    for path in (paths.scores, paths.restorer_scores):
+    for path in (paths.scores, paths.restorer_scores, paths.physics_scores):
         if path.is_file():
             write_bytes(paths.figures / f"{path.name}.gz", gzip.compress(path.read_bytes(), mtime=0))
 
