@@ -14,7 +14,7 @@ from facedeblur_utils.errors import UsageError
 SHORTENED = ("smoke", "sample")  # runs whose outputs must say that they are not results
 # Those that notebook 07 knows; `training.experiments` makes them of networks and datasets (tested).
 RESTORER_RUNS = ("NSFB1", "NSB1SD", "NSFB2", "NSB2SM", "NMIX")
-FURTHER_RUNS = ("NCAM", "RSOLVED")  # made on demand: the published restorer and refiner
+FURTHER_RUNS = ("NCAM",)  # made on demand: the published restorer
 
 
 @dataclass(frozen=True)

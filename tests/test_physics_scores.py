@@ -176,13 +176,12 @@ def blind(monkeypatch, tmp_path):
     """(profile, paths, calls): the blind method replaced by one that notes the pictures it is shown."""
     calls = []
 
-    def deblur(blurred, restorer, refiner, landmarker):
+    def deblur(blurred, restorer, landmarker):
         if len(calls) == blind_limit["calls"]:
             raise KeyboardInterrupt
         calls.append(blurred)
         how = Explanation(Motion(5.0, 30.0), 2.2, "face", None, 1e-4, 0.1)
-        refined = np.uint8(blurred // 2) if refiner else None
-        return Deblurring(np.uint8(blurred * 0.9), blurred.copy(), refined, how)
+        return Deblurring(np.uint8(blurred * 0.9), blurred.copy(), how, confidence["is"])
 
     def tasks(landmarker):
         def score(output, sharp, ids):
@@ -190,14 +189,13 @@ def blind(monkeypatch, tmp_path):
 
         return score
 
-    blind_limit = {"calls": 10**6}
+    blind_limit, confidence = {"calls": 10**6}, {"is": 0.9}
     monkeypatch.setattr(face_pairs, "open_pairs", lambda paths, name, split: Patches(name))
     table = pd.DataFrame.from_dict(MOTIONS, orient="index", columns=["length_1", "angle_1"])
     table = table.rename_axis("image_id").reset_index()
     monkeypatch.setattr(face_pairs, "image_table", lambda paths: table)
     monkeypatch.setattr(physics_scores, "deblur_by_physics", deblur)
     monkeypatch.setattr(physics_scores, "TaskScores", tasks)
-    monkeypatch.setattr(physics_scores, "load_refiner", lambda: None)
     monkeypatch.setattr(physics_scores.published, "load", lambda: Darken(1.0))
     monkeypatch.setattr(physics_scores.segmentation, "open_landmarker", lambda: nullcontext(None))
     monkeypatch.setattr(physics_scores.segmentation, "head_segmenter_name", lambda: "none")
@@ -234,9 +232,9 @@ def test_other_pictures_weights_code_or_a_damaged_file_are_deblurred_again(blind
     _, paths, calls, _ = blind
     pairs = first_faces(Patches("SFB1"), 2)
 
-    def again(pairs=pairs, network=None, refiner=None):
+    def again(pairs=pairs, network=None):
         before = len(calls)
-        physics_scores.kept_or_found(pairs, network or Darken(1.0), refiner, None, paths)
+        physics_scores.kept_or_found(pairs, network or Darken(1.0), None, paths)
         return len(calls) - before
 
     assert (again(), again()) == (2, 0)
@@ -244,7 +242,6 @@ def test_other_pictures_weights_code_or_a_damaged_file_are_deblurred_again(blind
     pairs.blurred[0, 0, 0, 0] ^= 1
     assert again() == 2
     assert (again(network=Darken(0.5)), again(network=Darken(0.5))) == (2, 0)
-    assert again(network=Darken(0.5), refiner=Darken(1.0)) == 2
     assert (again(), again()) == (2, 0)
     monkeypatch.setattr(physics_scores.fingerprints, "definitions", lambda roots, without: {"undo": "other"})
     assert (again(), again()) == (2, 0)
@@ -276,18 +273,6 @@ def test_tables_have_every_method_on_every_set(blind):
     assert regions["gain"].shape[1] == 4 and regions["harm"].loc["published restorer"].notna().all()
     assert np.isnan(regions.loc["physics, true kernel", ("harm", "sharp face")])  # nothing to know there
     assert physics_results.how_many(study, COUNT) == f"The first 2 of {COUNT} test faces."
-
-
-def test_a_refiner_adds_its_row_and_none_is_said(blind, monkeypatch, capsys):
-    physics_scores.score_physics(*blind[:2])
-    assert capsys.readouterr().out.count("No refiner is published") == 1
-    monkeypatch.setattr(physics_scores, "load_refiner", lambda: Darken(0.5))
-    study = physics_scores.score_physics(*blind[:2])
-    assert "No refiner" not in capsys.readouterr().out
-    assert "with refinement" in physics_results.physics_table(study.scores).columns.levels[0]
-    assert "With refinement it gains" in physics_results.on_physics(study.scores)
-    _, data = physics_results.physics_figure(study)
-    assert list(data["image"]) == 3 * ["blurred", "restorer", "physics, blind", "refined"]
 
 
 def test_figure_shows_three_faces_with_the_path_that_was_found(blind):

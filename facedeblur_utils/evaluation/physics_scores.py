@@ -26,7 +26,7 @@ from facedeblur_utils.physics.reference import known_kernel
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.progress import track
 
-RESTORER, KNOWN, BLIND, REFINED = "restorer", "true kernel", "blind", "refined"
+RESTORER, KNOWN, BLIND = "restorer", "true kernel", "blind"
 MOST = 50  # faces of a set: all that `study` tests
 FACES = {"smoke": 1, "sample": 2}  # of shortened profiles: the blind method takes about a second a face
 FEWER_SETS = {"smoke": ("frames_light_noise",)}  # of HARDER
@@ -39,14 +39,14 @@ class Found:
     """What the blind method made of a set: pictures uint8 (N, H, W, 3), and how each was found to be blurred.
 
     `motions` (N, 4) are length (pixels), angle and turn (degrees), and the gamma of the blur; `regions` (N,)
-    names. `refined` is None where no refiner was used.
+    names, `confidence` (N,). Where that is too low, `solved` is the restored picture.
     """
 
     restored: np.ndarray
     solved: np.ndarray
-    refined: np.ndarray | None
     motions: np.ndarray
     regions: np.ndarray
+    confidence: np.ndarray
 
     def kernel(self, index: int) -> np.ndarray:
         """The kernel that was found for one image, float32 (k, k)."""
@@ -63,33 +63,27 @@ class PhysicsStudy:
 
 
 def score_physics(profile: Profile, paths: RunPaths) -> PhysicsStudy:
-    """Score the published restorer, physics with the true kernel, and the blind method with and without the
-    published refiner; writes `results/physics_scores.csv`.
+    """Score the published restorer, physics with the true kernel, and the blind method.
+
+    Writes `results/physics_scores.csv`.
 
     On all four test sets, their sharp faces and HARDER (shortened profiles: some of it, on few faces), with
     `face_found` and `landmark_error`. The blind method's pictures are kept set by set, so that an interrupted
-    run goes on and a second one takes seconds. Says so where no refiner is published.
+    run goes on and a second one takes seconds.
     """
-    restorer, refiner = published.load(), load_refiner()
-    if refiner is None:
-        print("No refiner is published: the row 'with refinement' is left out")
+    restorer = published.load()
     harder = FEWER_SETS.get(profile.name, tuple(HARDER))
     chosen = sets(paths, FACES.get(profile.name, MOST), harder, profile.seed, profile.blur_gamma)
     pairs, found, parts = {}, {}, []
     with segmentation.open_landmarker() as landmarker:
         for name, opened in chosen.items():
             pairs[name] = opened()
-            found[name] = kept_or_found(pairs[name], restorer, refiner, landmarker, paths)
+            found[name] = kept_or_found(pairs[name], restorer, landmarker, paths)
             rows = _rows(pairs[name], found[name], profile)
             scorers = [TaskScores(landmarker)]  # one for each set, whose targets may differ
             parts += [score_pairs(row, each, pairs[name], scorers) for row, each in rows.items()]
     scores = write_scores(pd.concat(parts, ignore_index=True), paths.physics_scores)
     return PhysicsStudy(scores, pairs, found)
-
-
-def load_refiner() -> nn.Module | None:
-    """The published refiner, None where there is none."""
-    return published.load_refiner() if hasattr(published, "load_refiner") else None
 
 
 def _rows(pairs: HeldPairs, found: Found, profile: Profile) -> dict[str, Callable]:
@@ -98,15 +92,12 @@ def _rows(pairs: HeldPairs, found: Found, profile: Profile) -> dict[str, Callabl
     if pairs.name != SHARP:  # which no kernel blurred
         rows[KNOWN] = known_kernel(pairs.gamma, profile.composite)
     rows[BLIND] = lambda _, indices: found.solved[indices]
-    if found.refined is not None:
-        rows[REFINED] = lambda _, indices: found.refined[indices]
     return rows
 
 
 def kept_or_found(
     pairs: HeldPairs,
     restorer: nn.Module,
-    refiner: nn.Module | None,
     landmarker: Landmarker,
     paths: RunPaths,
 ) -> Found:
@@ -115,35 +106,32 @@ def kept_or_found(
     They are the same while the blurred pictures, the networks' weights and the method's code are.
     """
     file = paths.physics_pictures(pairs.name)
-    now = fingerprint(pairs, restorer, refiner)
+    now = fingerprint(pairs, restorer)
     if kept := _kept(file, now):
         return kept
     results = [
-        deblur_by_physics(picture, restorer, refiner, landmarker)
+        deblur_by_physics(picture, restorer, landmarker)
         for picture in track(pairs.blurred, f"Deblurring {pairs.name} blindly")
     ]
     hows = [each.how for each in results]
     arrays = {
         "restored": np.stack([each.restored for each in results]),
-        "solved": np.stack([each.solved for each in results]),
+        "solved": np.stack([each.image for each in results]),
         "motions": np.array([[h.motion.length, h.motion.angle, h.motion.turn, h.gamma] for h in hows]),
         "regions": np.array([how.region for how in hows]),
+        "confidence": np.array([each.confidence for each in results]),
     }
-    if refiner is not None:
-        arrays["refined"] = np.stack([each.refined for each in results])
     content = io.BytesIO()
     np.savez_compressed(content, fingerprint=np.array(now), **arrays)
     write_bytes(file, content.getvalue())
-    return Found(**({"refined": None} | arrays))
+    return Found(**arrays)
 
 
-def fingerprint(pairs: HeldPairs, *networks: nn.Module | None) -> str:
-    """Changes when the blurred pictures, a network's weights, the segmenter or the method's code do."""
+def fingerprint(pairs: HeldPairs, network: nn.Module) -> str:
+    """Changes when the blurred pictures, the network's weights, the segmenter or the method's code do."""
     content = hashlib.sha256(np.ascontiguousarray(pairs.blurred).tobytes())
-    for network in networks:
-        content.update(b"/")
-        for name, value in network.state_dict().items() if network else ():
-            content.update(name.encode() + value.cpu().numpy().tobytes())
+    for name, value in network.state_dict().items():
+        content.update(name.encode() + value.cpu().numpy().tobytes())
     content.update(segmentation.head_segmenter_name().encode())
     content.update(fingerprints.digest(fingerprints.definitions(CODE, WITHOUT)).encode())
     return content.hexdigest()
@@ -156,6 +144,6 @@ def _kept(file: Path, now: str) -> Found | None:
             if str(kept["fingerprint"]) != now:
                 return None
             arrays = {name: kept[name] for name in kept.files if name != "fingerprint"}
-        return Found(**({"refined": None} | arrays))
+        return Found(**arrays)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return None

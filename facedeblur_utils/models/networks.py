@@ -34,7 +34,6 @@ class Network:
     settings: dict = field(default_factory=dict)  # of the optimiser, beside the learning rate
     options: dict[str, str] = field(default_factory=dict)  # argument of a class -> key of the profile
     keys: tuple[str, ...] = ()  # further keys of the profile that its training depends on
-    data: tuple[str, ...] = ()  # training data of its runs; empty: each dataset, and the mixtures
     width: int = 16
     rate: float = 0.001
 
@@ -93,18 +92,6 @@ NETWORKS = {
             optimizer="AdamW",
             settings={"betas": (0.9, 0.9), "weight_decay": 0},  # as the NAFNet paper has it
             keys=("restorer_crop", "restorer_average"),
-        ),
-        Network(
-            "refiner",
-            letter="R",
-            nets={"refiner": f"{MODELS}.refiner:Refiner"},
-            loop="restorer_epoch",
-            loss="restorer",
-            notebook="07_modern_restorer",
-            optimizer="AdamW",
-            settings={"betas": (0.9, 0.9), "weight_decay": 0},
-            keys=("restorer_crop", "restorer_average"),
-            data=("SOLVED",),
         ),
     )
 }

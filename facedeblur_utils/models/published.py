@@ -11,10 +11,8 @@ from torch import nn
 from facedeblur_utils import paths
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.models.nafnet import Restorer
-from facedeblur_utils.models.refiner import Refiner
 
 WEIGHTS = paths.WEIGHTS / "restorer.safetensors"
-REFINER = paths.WEIGHTS / "refiner.safetensors"
 CARD = paths.WEIGHTS / "README.md"
 
 
@@ -30,17 +28,6 @@ def load(file: Path = WEIGHTS) -> nn.Module:
     except (OSError, KeyError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:100]
         raise StudyError(f"{file} does not hold weights of the restorer ({reason})") from None
-    return network.eval()
-
-
-@lru_cache(maxsize=1)
-def refiner() -> nn.Module | None:
-    """The published refiner, fp32, in eval mode, on the CPU; None where the package carries none."""
-    if not REFINER.exists():
-        return None
-    state = {name: value.float() for name, value in load_file(REFINER).items()}
-    network = Refiner(len(state["inner.first.bias"]))
-    network.load_state_dict(state)
     return network.eval()
 
 

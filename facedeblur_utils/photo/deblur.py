@@ -65,10 +65,7 @@ class Found:
     how: Explanation
     confidence: float
     length: float
-
-    @property
-    def kept(self) -> bool:
-        return self.confidence >= SURE
+    kept: bool
 
     def __str__(self) -> str:
         motion, where = self.how.motion, {"whole": "everything"}.get(self.how.region, self.how.region)
@@ -93,8 +90,8 @@ def deblur(
     path of other weights of it, or any network of the study; `size` is the side in pixels of the faces that
     it was trained on, by default that of the published one. `method` is
     'restorer' (the network alone), 'physics' (the motion that explains the picture, undone) or 'both'
-    (physics, then a network that removes what rings; the default with the published restorer); where physics
-    is not sure, the restorer's result stays. Pixels away from the faces stay exactly as
+    (physics where it is sure, otherwise the network; the default with the published restorer). Pixels away
+    from the faces stay exactly as
     they are, unless `everywhere` asks to restore the whole picture or no face is found; faces and pictures
     that are sharp enough for the published restorer stay too. Raises StudyError, in one line, where there
     is no image, or one that is too large; details in `deblur_photo`.
@@ -164,10 +161,6 @@ class Steps:
     method: str
     gate: float
     size: int
-
-    @property
-    def refiner(self) -> nn.Module | None:
-        return published.refiner() if self.method == "both" else None
 
 
 def open_model(model: nn.Module | str | Path | None) -> nn.Module:
@@ -280,8 +273,9 @@ def _chosen(part: Part, how: Explanation | None, steps: Steps) -> tuple[np.ndarr
     """What the method makes of a part, uint8, in the size of its view or in its fine size."""
     if how is None:
         return part.restored, None
-    pixels, sure = undone(part, how, steps.refiner)
-    found = Found(how, sure, how.motion.scaled(part.factor).length)
+    pixels, sure = undone(part, how)
+    kept = steps.method == "physics" or sure >= SURE
+    found = Found(how, sure, how.motion.scaled(part.factor).length, kept)
     return (pixels if found.kept else part.restored), found
 
 

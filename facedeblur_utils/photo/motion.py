@@ -5,16 +5,14 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 import torch
-from torch import nn
 
-from facedeblur_utils.models.apply import restore, to_tensor
+from facedeblur_utils.models.apply import to_tensor
 from facedeblur_utils.physics.blind import FIRST_STRENGTH, Explanation, explain, laid_over, strength_for, undo
 from facedeblur_utils.physics.method import as_pixels, confidence, reach_of
 from facedeblur_utils.physics.motion import Evidence, Motion, in_light
 
 UNKNOWN = 8  # pixels at the border of a view whose surroundings are not in it
 FINEST = 1280  # pixels: longer side at which a motion is undone
-FINER = 1.5  # times the network's resolution from which the refiner isn't asked: it hasn't seen such detail
 
 
 @dataclass(frozen=True)
@@ -49,19 +47,13 @@ def better_motion(part: Part, size: int, how: Explanation, motions: list[Motion]
     return replace(how, motion=[how.motion, *known][best], cost=float(costs[best]))
 
 
-def undone(part: Part, how: Explanation, refiner: nn.Module | None) -> tuple[np.ndarray, float]:
-    """The part without the motion, uint8 of the size of `fine`, and how far it is to be trusted, 0 to 1.
-
-    With a refiner, where the view is nearly as fine, what that makes of it.
-    """
+def undone(part: Part, how: Explanation) -> tuple[np.ndarray, float]:
+    """The part without the motion, uint8 of the size of `fine`, and how far it is to be trusted, 0 to 1."""
     view, guess = _tensors(part)
     solved = laid_over(view, _without_motion(view, how), how).clamp(0, 1)
     sure = confidence(view, guess, how)
-    if part.factor < FINER and part.fine.shape == part.view.shape:
-        pixels = as_pixels(solved)
-        if refiner is not None:
-            pixels = restore(refiner, np.dstack([part.view, part.restored, pixels])[None])[0]
-        return pixels, sure
+    if part.fine.shape == part.view.shape:
+        return as_pixels(solved), sure
     fine = to_tensor(part.fine[None])
     scaled = replace(how, motion=how.motion.scaled(part.factor), matte=_enlarged(how.matte, part.fine))
     evidence = Evidence(fine, fine, int(scaled.motion.length) + 2, how.gamma, scaled.matte)

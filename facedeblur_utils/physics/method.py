@@ -1,4 +1,4 @@
-"""A blurred face through all steps: a network, physics on its shoulders, and a network that joins them."""
+"""A blurred face through both steps: a network, and physics on its shoulders where that can be trusted."""
 
 from dataclasses import dataclass
 
@@ -23,37 +23,30 @@ LEAST_CHANGE = 0.004  # root mean square of what the network changes in a blurre
 
 @dataclass(frozen=True)
 class Deblurring:
-    """What each step made of a picture, uint8 (H, W, 3) each, and how the picture was blurred."""
+    """What both steps made of a picture, uint8 (H, W, 3), how it was blurred, and how sure that is."""
 
     restored: np.ndarray
     solved: np.ndarray
-    refined: np.ndarray | None
     how: Explanation
     confidence: float
 
     @property
     def image(self) -> np.ndarray:
-        """The last step that is to be trusted."""
-        if self.confidence < SURE:
-            return self.restored
-        return self.solved if self.refined is None else self.refined
+        """The solved picture where the motion is to be trusted, otherwise what the network made."""
+        return self.solved if self.confidence >= SURE else self.restored
 
 
-def deblur_by_physics(
-    blurred: np.ndarray, restorer: nn.Module, refiner: nn.Module | None, landmarker: Landmarker
-) -> Deblurring:
+def deblur_by_physics(blurred: np.ndarray, restorer: nn.Module, landmarker: Landmarker) -> Deblurring:
     """Find out how `blurred`, uint8 (H, W, 3), a face in the study's pose, was blurred, and undo it.
 
-    Needs no kernel. Where the refiner is None nothing is refined.
+    Needs no kernel.
     """
     restored = restore(restorer, blurred[None])[0]
     view, guess = to_tensor(blurred[None]), to_tensor(restored[None])
     how = explain(view, guess, reach_of(max(blurred.shape[:2])), masks=masks_in(restored, landmarker))
     solved = laid_over(view, undo(view, how), how).clamp(0, 1)
     sure = confidence(view, guess, how)
-    solved = as_pixels(solved)
-    refined = restore(refiner, np.dstack([blurred, restored, solved])[None])[0] if refiner else None
-    return Deblurring(restored, solved, refined, how, sure)
+    return Deblurring(restored, as_pixels(solved), how, sure)
 
 
 def confidence(view: Tensor, restored: Tensor, how: Explanation) -> float:

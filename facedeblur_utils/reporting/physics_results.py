@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from facedeblur_utils.blur.kernels import padded
 from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.evaluation.harder_sets import HARDER
-from facedeblur_utils.evaluation.physics_scores import BLIND, KNOWN, REFINED, RESTORER, PhysicsStudy
+from facedeblur_utils.evaluation.physics_scores import BLIND, KNOWN, RESTORER, PhysicsStudy
 from facedeblur_utils.evaluation.scores import INPUT, SHARP, score_images
 from facedeblur_utils.reporting.figures import WIDE, styled
 from facedeblur_utils.reporting.result_tables import INPUT_LABEL, harm_table, mean_table, region_table
@@ -17,9 +17,8 @@ METHODS = {
     RESTORER: "published restorer",
     KNOWN: "physics, true kernel",
     BLIND: "physics, blind",
-    REFINED: "with refinement",
 }
-NEED_NO_KERNEL = (RESTORER, BLIND, REFINED)
+NEED_NO_KERNEL = (RESTORER, BLIND)
 SET_WORDS = dict(zip(DATASETS, DATASETS, strict=True)) | {name: row.words for name, row in HARDER.items()}
 SHOWN = ("SFB1", "SB2SM", "frames_light_noise")  # a face of each: everywhere, the face alone, light and noise
 
@@ -78,8 +77,7 @@ def physics_figure(study: PhysicsStudy) -> tuple[Figure, pd.DataFrame]:
     With the data behind it.
     """
     names = [name for name in SHOWN if name in study.pairs]
-    refined = study.found[names[0]].refined is not None
-    heads = ["blurred", "restorer", "physics, blind", *(["refined"] if refined else []), "sharp"]
+    heads = ["blurred", "restorer", "physics, blind", "sharp"]
     side = WIDE / (len(heads) + 0.55)
     figure, axes = plt.subplots(
         len(names),
@@ -92,8 +90,8 @@ def physics_figure(study: PhysicsStudy) -> tuple[Figure, pd.DataFrame]:
     for number, (name, line) in enumerate(zip(names, axes, strict=True)):
         pairs, found = study.pairs[name], study.found[name]
         index = number % len(pairs)  # another face in each row, where there are others
-        images = [pairs.blurred, found.restored, found.solved, *([found.refined] if refined else [])]
-        images = np.stack([each[index] for each in (*images, pairs.sharp)])
+        images = (pairs.blurred, found.restored, found.solved, pairs.sharp)
+        images = np.stack([each[index] for each in images])
         psnr = score_images(images, np.stack([pairs.sharp[index]] * len(heads)), {"": None})["", "psnr"]
         for axis, head, image, value in zip(line, heads, images, psnr, strict=False):
             axis.imshow(image)
@@ -145,11 +143,6 @@ def on_physics(scores: pd.DataFrame) -> str:
     ]
     if behind := list(table.index[mean[BLIND] < mean[RESTORER]]):
         sentences.append(f"It stays behind the restorer on {', '.join(behind)}.")
-    if REFINED in mean:
-        sentences.append(
-            f"With refinement it gains {span(mean[REFINED])} on all sets (worst face "
-            f"{worst[REFINED].min():+.1f} dB)."
-        )
     sharp = {method: harm.loc[method, "sharp face"] for method in (BLIND, RESTORER)}
     at = {method: "unchanged" if np.isnan(value) else f"at {value:.1f} dB" for method, value in sharp.items()}
     sentences.append(f"A sharp face comes back {at[BLIND]}, from the restorer {at[RESTORER]}.")

@@ -10,7 +10,6 @@ from facedeblur_utils.profiles import Profile
 THESIS = ("autoencoder", "gan")  # networks of the thesis, in the order of its tables
 MIX = "MIX"  # all four kinds of blur, drawn anew each epoch (module `mixed`)
 CAMERA = "CAM"  # the same with curved paths, blurred light, noise and JPEG
-SOLVED = "SOLVED"  # faces that the published restorer and physics have been at (module `physics.examples`)
 MIXED_ORDER = ("SFB2", "SB1SD", "SB2SM", "SFB1")  # thesis section 5.2
 MODELS = [NETWORKS[network].letter + dataset for network in THESIS for dataset in DATASETS]  # Table 5.4
 
@@ -100,7 +99,7 @@ def restorer_runs(profile: Profile) -> dict[str, Run]:
         row.letter + name: Run(row.letter + name, row.name, ((name, epochs),), (epochs,))
         for row in NETWORKS.values()
         if row.name not in THESIS
-        for name in row.data or (*DATASETS, MIX, CAMERA)
+        for name in (*DATASETS, MIX, CAMERA)
     }
 
 

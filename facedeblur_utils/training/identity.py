@@ -8,7 +8,7 @@ from facedeblur_utils.errors import StudyError
 from facedeblur_utils.models.networks import NETWORKS, Network
 from facedeblur_utils.paths import RunFolder, RunPaths
 from facedeblur_utils.profiles import Profile
-from facedeblur_utils.training.experiments import CAMERA, MIX, SOLVED, Run
+from facedeblur_utils.training.experiments import CAMERA, MIX, Run
 
 HERE = "facedeblur_utils.training"
 # They print, write, check or open; data comes in by the datasets' own fingerprints.
@@ -24,7 +24,6 @@ WITHOUT |= {
 MIXTURES = {
     MIX: "MixedPairs",
     CAMERA: "CameraPairs",
-    SOLVED: "SolvedPairs",
 }  # in module `mixed`, which imports OpenCV
 # Digest of the code with which runs were trained before their identity held it.
 CODE_BEFORE: dict[str, str] = {

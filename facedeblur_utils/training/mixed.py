@@ -11,10 +11,9 @@ from facedeblur_utils.blur.kernels import draw_motion, generator_for, linear_mot
 from facedeblur_utils.data import face_pairs
 from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.paths import RunPaths
-from facedeblur_utils.physics import examples
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.training.batches import Batch, Batches
-from facedeblur_utils.training.experiments import CAMERA, MIX, SOLVED
+from facedeblur_utils.training.experiments import CAMERA, MIX
 
 # What an image is made into, and how often. Two of the four datasets are blurred everywhere. A share stays
 # sharp on both sides, so that the network learns to leave sharp pictures alone.
@@ -73,32 +72,6 @@ class CameraPairs(MixedPairs):
         return blurred, sharp
 
 
-class SolvedPairs:
-    """What the refiner learns from: blurred, restored and solved faces, (B, H, W, 9), and sharp ones.
-
-    Made beforehand by `physics.examples.make`; each face comes once for each draw of its blur. Raises
-    StudyError where they haven't been made.
-    """
-
-    name = SOLVED
-
-    def __init__(self, paths: RunPaths, profile: Profile, split: str = "train"):
-        self.split = split
-        self._faces = face_pairs.open_pairs(paths, "SFB1", split)
-        self._seen = examples.opened(paths, split)
-        count = len(self._seen) // len(self._faces)
-        self.image_ids = [f"{name}/{draw}" for draw in range(count) for name in self._faces.image_ids]
-        self.size = self._faces.size
-
-    def __len__(self) -> int:
-        return len(self.image_ids)
-
-    def batch(self, indices) -> tuple[np.ndarray, np.ndarray]:
-        """(blurred, restored and solved (B, H, W, 9), sharp (B, H, W, 3)), uint8."""
-        indices = np.asarray(indices)
-        return self._seen[indices], self._faces.batch(indices % len(self._faces))[1]
-
-
 class MixedBatches(Batches):
     """`Batches` of `MixedPairs`: the same order and flips, other blur each epoch."""
 
@@ -113,7 +86,7 @@ class MixedBatches(Batches):
         return tuple(torch.from_numpy(images).to(self.device) for images in self.pairs.draw(row, *self._draw))
 
 
-MIXTURES = {MIX: MixedPairs, CAMERA: CameraPairs, SOLVED: SolvedPairs}
+MIXTURES = {MIX: MixedPairs, CAMERA: CameraPairs}
 
 
 def training_pairs(paths: RunPaths, name: str, profile: Profile):
@@ -125,12 +98,10 @@ def training_pairs(paths: RunPaths, name: str, profile: Profile):
 
 def validation_pairs(paths: RunPaths, names: list[str]) -> list:
     """The validation pairs that go with a schedule's datasets; all four for a mixture."""
-    if names == [SOLVED]:
-        return [SolvedPairs(paths, profile=None, split="val")]
     names = [dataset for name in names for dataset in (DATASETS if name in MIXTURES else [name])]
     return [face_pairs.open_pairs(paths, name, "val") for name in names]
 
 
 def batches_of(pairs, batch_size: int, device: torch.device) -> Batches:
     """Training batches of `pairs`, whichever kind they are."""
-    return (MixedBatches if isinstance(pairs, MixedPairs) else Batches)(pairs, batch_size, device)
+    return (MixedBatches if pairs.name in MIXTURES else Batches)(pairs, batch_size, device)
