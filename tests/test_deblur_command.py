@@ -22,7 +22,8 @@ def folder(tmp_path_factory):
 
 
 def run(*words):
-    return command.main([*map(str, words)])
+    # The network alone: physics takes seconds a face, and test_photo_motion.py looks at it.
+    return command.main([*map(str, words), "--method", "restorer"])
 
 
 def test_a_folder_of_everything(folder, tmp_path, capsys):
@@ -141,7 +142,7 @@ def test_a_fault_of_ours_is_one_line_too(folder, tmp_path, monkeypatch):
         raise ZeroDivisionError("two\nlines")
 
     monkeypatch.setattr(pictures, "read_picture", broken)
-    outcome = worker.deblur_file(folder / "photo.jpg", tmp_path / "out.jpg", None, True, None)
+    outcome = worker.deblur_file(folder / "photo.jpg", tmp_path / "out.jpg", None, None, everywhere=True)
     assert (outcome.state, outcome.text) == ("refused", "unexpected ZeroDivisionError: two lines")
 
 

@@ -25,11 +25,7 @@ def multiply_adds(net: nn.Module, size: int) -> int:
     kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
     hooks = [layer.register_forward_hook(count) for layer in net.modules() if isinstance(layer, kinds)]
     with torch.no_grad():
-        net.eval()(
-            torch.zeros(
-                1, getattr(net, "channels", 3), size, size, device=parameter.device, dtype=parameter.dtype
-            )
-        )
+        net.eval()(torch.zeros(1, 3, size, size, device=parameter.device, dtype=parameter.dtype))
     for hook in hooks:
         hook.remove()
     net.train(was_training)

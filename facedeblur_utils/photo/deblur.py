@@ -60,16 +60,16 @@ class Deblurred:
 
 @dataclass(frozen=True)
 class Found:
-    """How a part of a photo was blurred, and whether it was undone; `length` in the photo's pixels."""
+    """How a part of a photo was blurred, and whether that was undone; `motion` as it is in the photo."""
 
     how: Explanation
     confidence: float
-    length: float
+    motion: Motion
     kept: bool
 
     def __str__(self) -> str:
-        motion, where = self.how.motion, {"whole": "everything"}.get(self.how.region, self.how.region)
-        path = f"{self.length:.1f} px at {motion.angle % 180:.0f}°"
+        motion, where = self.motion, {"whole": "everything"}.get(self.how.region, self.how.region)
+        path = f"{motion.length:.1f} px at {motion.angle % 180:.0f}°"
         path += f" turning by {abs(motion.turn):.0f}°" if motion.turn else ""
         light = "blurred as light" if self.how.gamma != 1 else "blurred as stored values"
         kept = "" if self.kept else ", not undone"
@@ -234,7 +234,8 @@ def _in_faces(
     motions = _motions(parts, done.faces, steps, landmarker)
     changes = Changes()
     for face, part, how in zip(done.faces, parts, motions, strict=True):
-        pixels, found = _chosen(part, how, steps)
+        in_photo = _turned(how.motion, face, size) if how else None
+        pixels, found = _chosen(part, how, in_photo, steps)
         done.motions.append(found)
         change = pixels.astype(np.float32) - (part.view if pixels.shape == part.view.shape else part.fine)
         large = len(change)
@@ -269,13 +270,15 @@ def _turned(motion: Motion, face: PhotoFace, size: int, back: bool = False) -> M
     return Motion(motion.length * scale, motion.angle + angle, motion.turn)
 
 
-def _chosen(part: Part, how: Explanation | None, steps: Steps) -> tuple[np.ndarray, Found | None]:
+def _chosen(
+    part: Part, how: Explanation | None, in_photo: Motion | None, steps: Steps
+) -> tuple[np.ndarray, Found | None]:
     """What the method makes of a part, uint8, in the size of its view or in its fine size."""
     if how is None:
         return part.restored, None
     pixels, sure = undone(part, how)
     kept = steps.method == "physics" or sure >= SURE
-    found = Found(how, sure, how.motion.scaled(part.factor).length, kept)
+    found = Found(how, sure, in_photo, kept)
     return (pixels if found.kept else part.restored), found
 
 
@@ -330,7 +333,9 @@ def _whole(photo: np.ndarray, steps: Steps) -> tuple[Changes, Deblurred]:
     if steps.method != "restorer" and min(small.shape[:2]) >= SMALLEST_WHOLE:
         fine = _reduced(photo, min(FINEST, max(photo.shape[:2])))
         part = Part(small, np.clip(small + change, 0, 255).astype(np.uint8), fine)
-        pixels, found = _chosen(part, find_motion(part, steps.size, {}), steps)
+        how = find_motion(part, steps.size, {})
+        in_photo = how.motion.scaled(max(photo.shape[:2]) / max(small.shape[:2]))
+        pixels, found = _chosen(part, how, in_photo, steps)
         done.motions.append(found)
         change = pixels.astype(np.float32) - (small if pixels.shape == small.shape else fine)
     high, wide = change.shape[:2]

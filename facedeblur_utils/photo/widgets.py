@@ -137,8 +137,8 @@ def motions_figure(done: Deblurred) -> Figure | None:
         return None
     figure, axes = plt.subplots(1, len(found), figsize=(2.4 * len(found), 2.6), squeeze=False)
     for axis, motion in zip(axes[0], found, strict=True):
-        axis.imshow(motion.how.motion.kernel(), cmap="gray_r", interpolation="nearest")
-        axis.set_title(f"{motion.length:.0f} px, confidence {motion.confidence:.2f}", fontsize=8)
+        axis.imshow(motion.motion.kernel(), cmap="gray_r", interpolation="nearest")
+        axis.set_title(f"{motion.motion.length:.0f} px, confidence {motion.confidence:.2f}", fontsize=8)
         axis.set_axis_off()
     return figure
 
