@@ -58,7 +58,7 @@ def confidence(view: Tensor, restored: Tensor, how: Explanation) -> float:
     again = Evidence(view, restored, int(how.motion.length) + 2, how.gamma).reblurred(how.motion)
     inside = torch.ones_like(view[:, :1]) if how.matte is None else how.matte
     changed, left = (float((inside * (each - view).square()).sum()) for each in (restored, again))
-    if changed < 3 * LEAST_CHANGE**2 * float(inside.sum()):
+    if changed <= 3 * LEAST_CHANGE**2 * float(inside.sum()):
         return 0.0
     return float(np.clip(1 - (left / changed) ** 0.5 / (2 * MOST_LEFT), 0, 1))
 
