@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from facedeblur_utils import paths
+from facedeblur_utils.blur.camera import LENGTHS
 from facedeblur_utils.data import face_pairs
 from facedeblur_utils.data.build import build
 from facedeblur_utils.errors import StudyError
@@ -71,12 +72,14 @@ def _number(value: float) -> str:
 CARD_TEXT = """# Model card: the published restorer
 
 `restorer.safetensors` ({parameters} parameters, fp16) is a small network in the manner of NAFNet
-(`facedeblur_utils/restorer.py`). It is what `facedeblur_utils.photo.deblur` uses.
+(`facedeblur_utils/models/nafnet.py`). `facedeblur_utils.deblur` uses it: alone, and to find out which motion
+blurred a picture, which is then undone (`facedeblur_utils/physics/`).
 
-- **Trained on** {faces} faces of CelebA at {image_size} × {image_size} pixels, blurred by straight motion
-  over {shortest:.0f} to {longest:.0f} pixels at any angle: everywhere, on the head or on the face alone,
-  with a fresh kernel each epoch; one face in ten stays sharp. {epochs} epochs, batch {batch_size},
-  seed {seed}, {precision} on {cpu}, {minutes:.0f} minutes.
+- **Trained on** {faces} faces of CelebA at {image_size} × {image_size} pixels, blurred anew each epoch by
+  motion over {shortest:.0f} to {longest:.0f} pixels: along a line (six in ten), an arc or a random smooth
+  path; as stored values or as light; everywhere, on the head or on the face alone; with noise (up to 2 %, six
+  in ten) and JPEG (quality 60 to 98, four in ten). One face in ten stays sharp. {epochs} epochs, batch
+  {batch_size}, averaged weights, seed {seed}, {precision} on {cpu}, {minutes:.0f} minutes of one core.
 - **Command**: `{command}`
 - **Scores**: mean PSNR in dB over {test_faces} test faces that training has not seen, by data set and
   region; `sharp` is the same faces without blur, where the input is perfect and the score says how
@@ -88,8 +91,8 @@ CARD_TEXT = """# Model card: the published restorer
 
 ## What to use it for, and what not
 
-It is a research example for pictures blurred by motion along a line. Defocus, shake along a curve,
-noise and strong compression are not in its training data. Detail that blur destroyed is guessed from other
+It is a research example for faces blurred by motion. Defocus and strong compression are not in its training
+data. Detail that blur destroyed is guessed from other
 faces: the result may show what was never there. Never use it to identify a person, nor as evidence.
 CelebA holds photographs of celebrities collected from the web; it is biased in age, skin tone, make-up
 and pose, and the restorer works worst on people whom it shows seldom.
@@ -128,8 +131,8 @@ def main(arguments: list[str] | None = None) -> None:
         "faces": len(face_pairs.open_pairs(run_paths, "SFB1", "train")),
         "test_faces": len(face_pairs.open_pairs(run_paths, "SFB1", "test")),
         "image_size": profile.image_size,
-        "shortest": profile.blur_length[0] * profile.image_size,
-        "longest": profile.blur_length[1] * profile.image_size,
+        "shortest": LENGTHS[0] * profile.image_size,
+        "longest": LENGTHS[1] * profile.image_size,
         "epochs": f"{len(history)} of {run['epochs']}",
         "batch_size": run["batch_size"],
         "seed": run["seed"],
