@@ -232,7 +232,7 @@ def _in_faces(
             done.faces.append(face)
             large = int(np.clip(round(face.side * side / size), side, FINEST))
             fine = view if large == side else cut(photo, _to_pixels(face, large, side / size), large)
-            parts.append(Part(view, restored, fine))
+            parts.append(Part(view, restored, fine, _within(photo, to_view, side)))
     motions = _motions(parts, done.faces, steps, landmarker)
     changes = Changes()
     for face, part, how in zip(done.faces, parts, motions, strict=True):
@@ -293,6 +293,14 @@ def _to_pixels(face: PhotoFace, side: int, room: float) -> np.ndarray:
     return to_view
 
 
+def _within(photo: np.ndarray, to_view: np.ndarray, side: int) -> np.ndarray:
+    """float32 (side, side): 1 where a view shows the photo, 0 where it mirrors it."""
+    inside = cv2.warpAffine(
+        np.ones(photo.shape[:2], np.uint8), to_view, (side, side), flags=cv2.INTER_NEAREST
+    )
+    return cv2.erode(inside, np.ones((5, 5), np.uint8), borderValue=1).astype(np.float32)
+
+
 def _centre(view: np.ndarray, size: int) -> np.ndarray:
     border = (len(view) - size) // 2
     return view[border : border + size, border : border + size]
@@ -336,7 +344,8 @@ def _whole(photo: np.ndarray, steps: Steps) -> tuple[Changes, Deblurred]:
         return Changes(), done
     if steps.method != "restorer" and min(small.shape[:2]) >= SMALLEST_WHOLE:
         fine = _reduced(photo, min(FINEST, max(photo.shape[:2])))
-        part = Part(small, np.clip(small + change, 0, 255).astype(np.uint8), fine)
+        restored = np.clip(small + change, 0, 255).astype(np.uint8)
+        part = Part(small, restored, fine, np.ones(small.shape[:2], np.float32))
         how = find_motion(part, steps.size, {})
         in_photo = how.motion.scaled(max(photo.shape[:2]) / max(small.shape[:2]))
         pixels, found = _chosen(part, how, in_photo, steps)

@@ -12,6 +12,7 @@ from facedeblur_utils.physics.method import as_pixels, confidence, reach_of
 from facedeblur_utils.physics.motion import Evidence, Motion, in_light
 
 UNKNOWN = 8  # pixels at the border of a view whose surroundings are not in it
+LITTLE = 1e-3  # weight of such pixels: none at all would leave them to the prior alone
 FINEST = 1280  # pixels: longer side at which a motion is undone
 
 
@@ -19,12 +20,14 @@ FINEST = 1280  # pixels: longer side at which a motion is undone
 class Part:
     """A part of a photo as the network sees it, what it made of that, and the part in all its pixels.
 
-    uint8 (H, W, 3), the same, and (h, w, 3) of the same shape or larger.
+    uint8 (H, W, 3), the same, and (h, w, 3) of the same shape or larger. `known` (H, W), float32, is 0 where
+    the view lies beyond the photo and mirrors it: there things move in another direction.
     """
 
     view: np.ndarray
     restored: np.ndarray
     fine: np.ndarray
+    known: np.ndarray
 
     @property
     def factor(self) -> float:
@@ -34,13 +37,12 @@ class Part:
 
 def find_motion(part: Part, size: int, masks: dict[str, torch.Tensor]) -> Explanation:
     """How the view was blurred, in its pixels; paths of up to a fifth of `size`, a face's side."""
-    weight = torch.ones(1, 1, *part.view.shape[:2])
-    return explain(*_tensors(part), reach_of(size), masks=masks, weight=_inner(weight, UNKNOWN))
+    return explain(*_tensors(part), reach_of(size), masks=masks, weight=_inner(part.known, UNKNOWN))
 
 
 def better_motion(part: Part, size: int, how: Explanation, motions: list[Motion]) -> Explanation:
     """`how`, or the same with that of other faces' `motions` which explains the view at less cost."""
-    evidence = Evidence(*_tensors(part), reach_of(size), how.gamma, how.matte)
+    evidence = Evidence(*_tensors(part), reach_of(size), how.gamma, how.matte, _inner(part.known, UNKNOWN))
     known = [motion for motion in motions if 1 < motion.length < evidence.longest]
     costs, _ = evidence.costs([how.motion, *known], how.strength)
     best = int(costs.argmin())
@@ -50,8 +52,8 @@ def better_motion(part: Part, size: int, how: Explanation, motions: list[Motion]
 def undone(part: Part, how: Explanation) -> tuple[np.ndarray, float]:
     """The part without the motion, uint8 of the size of `fine`, and how far it is to be trusted, 0 to 1."""
     view, guess = _tensors(part)
-    solved = laid_over(view, _without_motion(view, how), how).clamp(0, 1)
-    sure = confidence(view, guess, how)
+    solved = laid_over(view, _without_motion(view, how, part.known), how).clamp(0, 1)
+    sure = confidence(view, guess, how, _inner(part.known, UNKNOWN))
     if part.fine.shape == part.view.shape:
         return as_pixels(solved), sure
     fine = to_tensor(part.fine[None])
@@ -59,24 +61,25 @@ def undone(part: Part, how: Explanation) -> tuple[np.ndarray, float]:
     evidence = Evidence(fine, fine, int(scaled.motion.length) + 2, how.gamma, scaled.matte)
     error = evidence.costs([scaled.motion], FIRST_STRENGTH)[1][0]
     scaled = replace(scaled, strength=strength_for(error))
+    known = cv2.resize(part.known, part.fine.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     start = torch.nn.functional.interpolate(solved, size=fine.shape[-2:], mode="bicubic")
     how_much = {"start": in_light(start.clamp(0, 1), how.gamma), "rounds": 3, "steps": 12}
-    return as_pixels(laid_over(fine, _without_motion(fine, scaled, **how_much), scaled)), sure
+    return as_pixels(laid_over(fine, _without_motion(fine, scaled, known, **how_much), scaled)), sure
 
 
-def _without_motion(view: torch.Tensor, how: Explanation, **how_much) -> torch.Tensor:
+def _without_motion(view: torch.Tensor, how: Explanation, known: np.ndarray, **how_much) -> torch.Tensor:
     # Nothing is known of what moved in from beyond the border.
-    border = int(np.ceil(how.motion.length / 2))
-    weight = _inner(torch.ones(1, 1, *view.shape[-2:]), min(border, min(view.shape[-2:]) // 4))
+    border = min(int(np.ceil(how.motion.length / 2)), min(view.shape[-2:]) // 4)
+    weight = _inner(known, border)
     return undo(view, how, weight, **how_much)
 
 
-def _inner(weight: torch.Tensor, border: int) -> torch.Tensor:
-    """`weight` with almost none within `border` pixels of the edge."""
-    inner = torch.full_like(weight, 1e-3)
-    rows, columns = (slice(border, side - border) for side in weight.shape[-2:])
-    inner[..., rows, columns] = weight[..., rows, columns]
-    return inner
+def _inner(known: np.ndarray, border: int) -> torch.Tensor:
+    """Weight (1, 1, H, W): almost none where nothing is `known`, nor within `border` pixels of the edge."""
+    inner = np.full_like(known, LITTLE)
+    rows, columns = (slice(border, side - border) for side in known.shape)
+    inner[rows, columns] = np.maximum(known[rows, columns], LITTLE)
+    return torch.from_numpy(inner)[None, None]
 
 
 def _enlarged(matte: torch.Tensor | None, fine: np.ndarray) -> torch.Tensor | None:

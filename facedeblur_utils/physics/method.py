@@ -49,14 +49,15 @@ def deblur_by_physics(blurred: np.ndarray, restorer: nn.Module, landmarker: Land
     return Deblurring(restored, as_pixels(solved), how, sure)
 
 
-def confidence(view: Tensor, restored: Tensor, how: Explanation) -> float:
+def confidence(view: Tensor, restored: Tensor, how: Explanation, weight: Tensor | float = 1.0) -> float:
     """How far `how` is to be trusted, 0 to 1, by how much of what the network changed the motion explains.
 
     `view` is the blurred picture and `restored` what the network made of it, both (1, 3, H, W). Where the
     restored picture, blurred by the motion, is as far from the blurred one as when it isn't, nothing is.
+    `weight` (1, 1, H, W) is that of each pixel.
     """
     again = Evidence(view, restored, int(how.motion.length) + 2, how.gamma).reblurred(how.motion)
-    inside = torch.ones_like(view[:, :1]) if how.matte is None else how.matte
+    inside = weight * (torch.ones_like(view[:, :1]) if how.matte is None else how.matte)
     changed, left = (float((inside * (each - view).square()).sum()) for each in (restored, again))
     if changed <= 3 * LEAST_CHANGE**2 * float(inside.sum()):
         return 0.0
