@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from facedeblur_utils.fingerprints import file_sha256
-from facedeblur_utils.paths import BELOW_INPUT, NOTEBOOKS, ROOT, RunPaths
+from facedeblur_utils.paths import BELOW_INPUT, EXPECTED, NOTEBOOKS, ROOT, RunPaths
 from facedeblur_utils.profiles import load_profile
 from facedeblur_utils.reporting import result_tables
 from facedeblur_utils.running import verify
@@ -45,6 +45,20 @@ def test_experiments_are_those_of_their_file():
             assert (key in gains.index) == bool(cell), key
             if cell:
                 assert number(cell) == pytest.approx(gains[key]), key
+
+
+def test_gains_of_physics_are_those_of_their_file():
+    gains = pd.read_csv(EXPECTED / "physics_gains.csv", index_col=0)
+    methods = ["published restorer", "physics, blind", "physics, true kernel"]
+    rows = table_after("Your own photo")
+    assert [row[0] for row in rows] == list(gains.index)
+    for name, blurred, *cells in rows:
+        assert number(blurred) == pytest.approx(gains.loc[name, "blurred PSNR"], abs=0.06)
+        for method, cell in zip(methods, cells, strict=True):
+            said = [number(value) for value in re.findall(r"[+−]\d+\.\d", cell)]
+            assert said == pytest.approx(
+                [gains.loc[name, f"{method} {of}"] for of in ("mean", "worst")], abs=0.06
+            )
 
 
 def test_results_are_those_of_the_published_scores():
