@@ -202,3 +202,10 @@ def test_seeds_become_columns_and_what_is_not_trained_is_the_same_in_all():
     wide = record.scores_by_seed(frame)
     assert wide.loc[("GSFB2", "SFB1", "whole", "psnr")].tolist() == [21, 22]
     assert wide.loc[("input", "SFB1", "whole", "psnr")].tolist() == [20, 20]
+
+
+def test_a_key_younger_than_the_record_counts_only_where_it_is_set():
+    study = load_profile("study")
+    recorded = json.loads(verify.expected_file(study).read_text(encoding="utf-8"))["profile"]
+    assert verify._profile_digest(study) == recorded
+    assert verify._profile_digest(load_profile("study", {"restorer_average": 0.5})) != recorded
