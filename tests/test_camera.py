@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from facedeblur_utils.blur import camera
-from facedeblur_utils.blur.camera import LIGHT, MOVING, camera_picture
+from facedeblur_utils.blur.camera import KINDS, LIGHT, camera_picture
 from facedeblur_utils.blur.kernels import arc_motion_kernel, generator_for, linear_motion_kernel
 
 SIZE = 40
@@ -63,9 +63,9 @@ def test_kinds_come_as_often_as_they_should(sharp, masks, clean):
     taken = [how for _, how in draws(sharp, masks, 900)]
     moved = [how for how in taken if how]
     found = Counter(how.moving if how else "sharp" for how in taken)
-    for kind, share in MOVING.items():
+    for kind, share in KINDS.items():
         assert found[kind] / len(taken) == pytest.approx(share, abs=0.05), kind
-    assert sum(MOVING.values()) == pytest.approx(1)
+    assert sum(KINDS.values()) == pytest.approx(1)
 
     def share_of(wanted):
         return np.mean([wanted(how) for how in moved])

@@ -13,8 +13,9 @@ from facedeblur_utils.blur.kernels import (
     smooth_path,
 )
 
-# What moves, and how often; a share stays sharp, so that networks learn to leave sharp pictures alone.
-MOVING = {"whole": 0.45, "head": 0.225, "face": 0.225, "sharp": 0.1}
+# What moves, and how often. Two of the four datasets are blurred everywhere. A share stays sharp on both
+# sides, so that networks learn to leave sharp pictures alone.
+KINDS = {"whole": 0.45, "head": 0.225, "face": 0.225, "sharp": 0.1}
 LENGTHS = (0.02, 0.18)  # of the width: photos are blurred less, and more, than the study's faces
 LIGHT = 2.2  # light is about a stored value to this power (sRGB)
 
@@ -27,7 +28,7 @@ class Taken:
     angle: float  # degrees, in the middle of the path
     turn: float | None
     gamma: float
-    moving: str  # key of MOVING
+    moving: str  # key of KINDS
 
 
 def camera_picture(
@@ -39,7 +40,7 @@ def camera_picture(
     JPEG's losses. `masks` (H, H, bool) by name are the parts that may move alone, laid as `composite` says.
     """
     size = len(sharp)
-    moving = str(random.choice(list(MOVING), p=list(MOVING.values())))
+    moving = str(random.choice(list(KINDS), p=list(KINDS.values())))
     if moving == "sharp":
         return sharp.copy(), None
     length, angle = motion_from(random, size, LENGTHS)

@@ -19,11 +19,11 @@ from facedeblur_utils.files import write_text
 from facedeblur_utils.machine import available_cpus
 from facedeblur_utils.photo.pictures import READ, WRITTEN, partial_of
 from facedeblur_utils.photo.worker import NOTHING, REFUSED, RESTORED, Outcome
+from facedeblur_utils.physics import METHODS
 from facedeblur_utils.progress import Progress
 
 WORKER = [sys.executable, "-m", "facedeblur_utils.photo.worker"]
 MOST_JOBS = 4  # unless more are asked for: each takes 0.6 GB, and more with large photos
-METHODS = ("restorer", "physics", "both")  # those of `physics.method`, which imports torch
 LONGEST = 1800.0  # seconds for one photo
 MOST_LISTED = 20
 COLUMNS = ("photo", "state", "faces", "changed", "written", "seconds", "text")

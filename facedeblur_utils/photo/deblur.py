@@ -1,7 +1,7 @@
 """Deblurs the faces in anyone's photo: `deblur(image)`; the command line is in `command`."""
 
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,12 +16,14 @@ from facedeblur_utils.errors import StudyError, UsageError
 from facedeblur_utils.models import published
 from facedeblur_utils.models.apply import restore
 from facedeblur_utils.photo import pictures
+from facedeblur_utils.photo.account import Deblurred, Found, said_of_faces, said_of_whole
 from facedeblur_utils.photo.changes import Changes, Patch
-from facedeblur_utils.photo.motion import FINEST, Part, better_motion, find_motion, undone
+from facedeblur_utils.photo.motion import FINEST, Part, better_motion, find_motion, trust, undone
 from facedeblur_utils.photo.pictures import Picture
 from facedeblur_utils.photo.search import Restore, search
+from facedeblur_utils.physics import METHODS
 from facedeblur_utils.physics.blind import Explanation
-from facedeblur_utils.physics.method import METHODS, SURE, masks_in
+from facedeblur_utils.physics.method import SURE, masks_in
 from facedeblur_utils.physics.motion import Motion
 
 NO_IMAGE = np.zeros((0, 0, 3), np.uint8)
@@ -33,7 +35,6 @@ SOFT_EDGE = 0.12  # of the crop's side, over which the restored crop fades into 
 # 3.7 dB; at 512 px alone the enlarged ones gain 0.1, -0.1 and -0.1 dB, and with `blurredness` as the measure
 # of the best side the smaller ones 2.7, 4.0 and 3.7 dB.
 WHOLE_SIDES = (128, 181, 256, 362, 512)
-MOST_NAMED = 3  # places for each reason
 LEAST_CHANGE = 0.5  # of 255, root mean square: less is rounding, however flat the picture is
 SIZES = (16, 1024)  # pixels of the faces that a network may be given
 FINEST_DETAIL = 1.5 / 128  # of the crop's side: standard deviation beyond which the picture counts as coarse
@@ -42,40 +43,6 @@ FINEST_DETAIL = 1.5 / 128  # of the crop's side: standard deviation beyond which
 # stored values or as light; without it single ones lost up to 2.0 dB at 2 % and 0.5 dB at 2.5 %. At 4 % the
 # mean gain is 1.8 and 2.7 dB.
 SHARP_ENOUGH = 0.75
-
-
-@dataclass
-class Deblurred:
-    """`image` has the size of the photo; `faces` are those restored in it; `text` says what was done.
-
-    Without `faces` the whole picture was restored, or nothing. `changed` pixels differ from the photo's;
-    `left` are places that were looked at and left, with the reason.
-    """
-
-    image: np.ndarray
-    faces: list[PhotoFace] = field(default_factory=list)
-    text: str = ""
-    changed: int = 0
-    left: list[tuple[PhotoFace, str]] = field(default_factory=list)
-    motions: list["Found | None"] = field(default_factory=list)  # one for each face, or for the whole picture
-
-
-@dataclass(frozen=True)
-class Found:
-    """How a part of a photo was blurred, and whether that was undone; `motion` as it is in the photo."""
-
-    how: Explanation
-    confidence: float
-    motion: Motion
-    kept: bool
-
-    def __str__(self) -> str:
-        motion, where = self.motion, {"whole": "everything"}.get(self.how.region, self.how.region)
-        path = f"{motion.length:.1f} px at {motion.angle % 180:.0f}°"
-        path += f" turning by {abs(motion.turn):.0f}°" if motion.turn else ""
-        light = "blurred as light" if self.how.gamma != 1 else "blurred as stored values"
-        kept = "" if self.kept else ", not undone"
-        return f"moved {path} ({where}, {light}, confidence {self.confidence:.2f}{kept})"
 
 
 def deblur(
@@ -151,7 +118,7 @@ def deblur_picture(
         changes, done = _whole(pixels, steps) if whole else _in_faces(pixels, seen, steps, landmarker)
     done.left = [*seen.left, *done.left]
     done.changed = sum(picture.add(*part) for part in changes.parts(*pixels.shape[:2]))
-    done.text = _said_of_whole(done, everywhere, pixels.shape[:2]) if whole else _said_of_faces(done)
+    done.text = said_of_whole(done, everywhere, pixels.shape[:2]) if whole else said_of_faces(done)
     return done
 
 
@@ -278,10 +245,9 @@ def _chosen(
     """What the method makes of a part, uint8, in the size of its view or in its fine size."""
     if how is None:
         return part.restored, None
-    pixels, sure = undone(part, how)
-    kept = steps.method == "physics" or sure >= SURE
-    found = Found(how, sure, in_photo, kept)
-    return (pixels if found.kept else part.restored), found
+    sure = trust(part, how)
+    found = Found(how, sure, in_photo, kept=steps.method == "physics" or sure >= SURE)
+    return (undone(part, how) if found.kept else part.restored), found
 
 
 def _to_pixels(face: PhotoFace, side: int, room: float) -> np.ndarray:
@@ -368,45 +334,3 @@ def _change(photo: np.ndarray, network: nn.Module, longer: int) -> tuple[np.ndar
     """The photo with its longer side reduced to `longer` pixels, and what the network changes there."""
     small = _reduced(photo, longer)
     return small, restore(network, small[None])[0].astype(np.float32) - small
-
-
-def _said_of_whole(done: Deblurred, everywhere: bool, shape: tuple[int, int]) -> str:
-    """What was done to a picture as a whole, in words that follow from the pixels that changed."""
-    left = f" ({_left(done.left)})" if done.left else ""
-    if not done.changed:
-        why = "" if everywhere else f"no face found{left}, and "
-        return f"nothing to restore: {why}the picture is sharp enough for the network"
-    share = 100 * done.changed / max(1, shape[0] * shape[1])
-    said = f"the whole picture was restored ({share:.0f} % of its pixels changed)"
-    said += "".join(f"; it {found}" for found in done.motions if found)
-    return said if everywhere else f"no face found{left}; {said}"
-
-
-def _said_of_faces(done: Deblurred) -> str:
-    """What was done to the faces, likewise; where no pixel changed, none was restored."""
-    left = _left(done.left)
-    if not done.changed:
-        done.faces = []
-        return f"nothing to restore: {left or 'the network changes no pixel'}"
-    others = f"; left: {left}" if left else ""
-    count = len(done.faces)
-    motions = done.motions or [None] * count
-    places = ", ".join(
-        place(face) + (f", {found}" if found else "") for face, found in zip(done.faces, motions, strict=True)
-    )
-    return f"{count} face{'s' * (count > 1)} restored ({places}){others}; the rest is unchanged"
-
-
-def place(face: PhotoFace) -> str:
-    """Where a face is, in words."""
-    return f"{face.side:.0f} px around ({face.centre[0]:.0f}, {face.centre[1]:.0f})"
-
-
-def _left(left: list[tuple[PhotoFace, str]]) -> str:
-    """Places by the reason for which they were left."""
-    said = []
-    for reason in dict.fromkeys(why for _, why in left):
-        places = [place(face) for face, why in left if why == reason]
-        more = f" and {len(places) - MOST_NAMED} more" if len(places) > MOST_NAMED else ""
-        said.append(f"{', '.join(places[:MOST_NAMED])}{more}: {reason}")
-    return "; ".join(said)

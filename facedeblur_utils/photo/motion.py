@@ -49,13 +49,17 @@ def better_motion(part: Part, size: int, how: Explanation, motions: list[Motion]
     return replace(how, motion=[how.motion, *known][best], cost=float(costs[best]))
 
 
-def undone(part: Part, how: Explanation) -> tuple[np.ndarray, float]:
-    """The part without the motion, uint8 of the size of `fine`, and how far it is to be trusted, 0 to 1."""
-    view, guess = _tensors(part)
+def trust(part: Part, how: Explanation) -> float:
+    """How far `how` is to be trusted, 0 to 1."""
+    return confidence(*_tensors(part), how, _inner(part.known, UNKNOWN))
+
+
+def undone(part: Part, how: Explanation) -> np.ndarray:
+    """The part without the motion, uint8 of the size of `fine`."""
+    view = to_tensor(part.view[None])
     solved = laid_over(view, _without_motion(view, how, part.known), how).clamp(0, 1)
-    sure = confidence(view, guess, how, _inner(part.known, UNKNOWN))
     if part.fine.shape == part.view.shape:
-        return as_pixels(solved), sure
+        return as_pixels(solved)
     fine = to_tensor(part.fine[None])
     scaled = replace(how, motion=how.motion.scaled(part.factor), matte=_enlarged(how.matte, part.fine))
     evidence = Evidence(fine, fine, int(scaled.motion.length) + 2, how.gamma, scaled.matte)
@@ -64,7 +68,7 @@ def undone(part: Part, how: Explanation) -> tuple[np.ndarray, float]:
     known = cv2.resize(part.known, part.fine.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     start = torch.nn.functional.interpolate(solved, size=fine.shape[-2:], mode="bicubic")
     how_much = {"start": in_light(start.clamp(0, 1), how.gamma), "rounds": 3, "steps": 12}
-    return as_pixels(laid_over(fine, _without_motion(fine, scaled, known, **how_much), scaled)), sure
+    return as_pixels(laid_over(fine, _without_motion(fine, scaled, known, **how_much), scaled))
 
 
 def _without_motion(view: torch.Tensor, how: Explanation, known: np.ndarray, **how_much) -> torch.Tensor:

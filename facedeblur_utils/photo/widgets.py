@@ -21,7 +21,7 @@ from facedeblur_utils.data import faces, segmentation
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.evaluation.scores import score_images
 from facedeblur_utils.models.apply import restore
-from facedeblur_utils.photo.deblur import Deblurred
+from facedeblur_utils.photo.account import Deblurred
 from facedeblur_utils.reporting.figures import styled
 
 EXAMPLE_FACE = "000014"  # a test face of the study: no network has been trained on it

@@ -33,8 +33,11 @@ CURVED_GAIN = 0.9  # share of a line's cost that an arc's must stay below
 
 @dataclass(frozen=True)
 class Explanation:
-    """How a picture came to be blurred: the motion, in `light` or in stored values, in which region, with
-    which strength of the prior; `cost` per pixel, `distance` as in `Evidence.distances`."""
+    """How a picture came to be blurred: the motion, its `gamma` (1: in stored values), the region.
+
+    `matte` (1, 1, H, W) is None for the whole picture; `strength` is that of the prior for its noise, `cost`
+    that of `Evidence.costs`.
+    """
 
     motion: Motion
     gamma: float

@@ -12,7 +12,6 @@ from facedeblur_utils.models.apply import restore, to_tensor
 from facedeblur_utils.physics.blind import Explanation, explain, laid_over, undo
 from facedeblur_utils.physics.motion import Evidence
 
-METHODS = ("restorer", "physics", "both")
 LONGEST = 0.2  # of a face's side: paths that are looked for
 # Share of the network's change that its picture, blurred again, may leave unexplained. On validation faces of
 # eight kinds (five each) motions that gained left 0.20 to 0.42, wrong ones 0.59 and 0.65, discs 0.50 to 0.67.

@@ -71,6 +71,25 @@ def slope_of(stored: Tensor, gamma: float) -> Tensor:
     return gamma * stored.clamp_min(DARKEST) ** (gamma - 1)
 
 
+def costs_of(
+    blur, light: Tensor, slope: Tensor, weight: Tensor, strength: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """(B,) cost per pixel of the best grey pictures that `blur` allows, and the mean squared error left.
+
+    `light` (B, 1, H, W) are blurred pictures, means of three channels; `slope` and `weight` as in `solve`.
+    """
+    strength = strength / 3  # a mean of three channels has a third of the noise
+    found = solve(blur, light, strength, weight=weight, slope=slope, rounds=ROUNDS, steps=STEPS)
+    error = (weight * ((blur.apply(found) - light) / slope).square()).mean(dim=(1, 2, 3))
+    cost = error + strength * prior(found, slope) / light[0, 0].numel()
+    return cost.numpy(), error.numpy()
+
+
+def believed(blurred: Tensor) -> Tensor:
+    """Weight (B, 1, H, W): 0 where light may have been clipped in `blurred` (B, 3, H, W), stored values."""
+    return (blurred.amax(dim=1, keepdim=True) < BRIGHTEST).float()
+
+
 class Evidence:
     """A blurred picture, and what each motion in it would cost, for blur in light or in stored values.
 
@@ -81,8 +100,7 @@ class Evidence:
     def __init__(self, blurred: Tensor, restored: Tensor, reach: int, gamma: float, matte=None, weight=None):
         self.gamma, self.matte = gamma, matte
         self.longest = 2 * reach - 1
-        believed = (blurred.amax(dim=1, keepdim=True) < BRIGHTEST).float()
-        self.weight = believed if weight is None else believed * weight
+        self.weight = believed(blurred) if weight is None else believed(blurred) * weight
         self._grey = blurred.mean(dim=1, keepdim=True)
         self._slope = slope_of(self._grey, gamma)
         self._light = in_light(blurred, gamma)
@@ -110,11 +128,7 @@ class Evidence:
         light = in_light(self._grey, self.gamma).expand(len(motions), -1, -1, -1)
         blur = Convolution(kernels_of(motions), light.shape[-2:])
         blur = blur if self.matte is None else Part(blur, self.matte)
-        how = {"weight": self.weight, "slope": self._slope, "rounds": ROUNDS, "steps": STEPS}
-        found = solve(blur, light, strength / 3, **how)  # a mean of three channels has a third of the noise
-        error = (self.weight * ((blur.apply(found) - light) / self._slope).square()).mean(dim=(1, 2, 3))
-        cost = error + strength / 3 * prior(found, self._slope) / light[0, 0].numel()
-        return cost.numpy(), error.numpy()
+        return costs_of(blur, light, self._slope, self.weight, strength)
 
     def nearest_line(self) -> Motion:
         """The line with the least distance."""

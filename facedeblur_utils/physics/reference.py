@@ -4,12 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from facedeblur_utils.blur.kernels import padded
 from facedeblur_utils.models.apply import to_tensor
 from facedeblur_utils.physics.blind import FIRST_STRENGTH, strength_for
-from facedeblur_utils.physics.motion import BRIGHTEST, ROUNDS, STEPS, in_light, slope_of, stored_values
+from facedeblur_utils.physics.motion import believed, costs_of, in_light, slope_of, stored_values
 from facedeblur_utils.physics.operators import Convolution, Moving, Part
 from facedeblur_utils.physics.solve import solve
 
@@ -56,18 +55,10 @@ def solve_known(
         touched = blur.matte > 0
     elif not matte.all():
         blur = Part(blur, matte)
-    strengths = [strength_for(error) for error in _errors(view, blur, gamma)]
+    grey = view.mean(dim=1, keepdim=True)
+    _, errors = costs_of(blur, in_light(grey, gamma), slope_of(grey, gamma), believed(view), FIRST_STRENGTH)
+    strengths = [strength_for(error) for error in errors]
     strength = torch.tensor(strengths)[:, None, None, None]
     found = solve(blur, in_light(view, gamma), strength, slope=slope_of(view, gamma))
     found = torch.where(touched, stored_values(found, gamma), view)
     return np.rint(255 * found.clamp(0, 1).permute(0, 2, 3, 1).numpy()).astype(np.uint8)
-
-
-def _errors(view: Tensor, blur, gamma: float) -> list[float]:
-    """Mean squared error, in stored values, that the best grey pictures leave at FIRST_STRENGTH."""
-    grey = view.mean(dim=1, keepdim=True)
-    light, slope = in_light(grey, gamma), slope_of(grey, gamma)
-    weight = (view.amax(dim=1, keepdim=True) < BRIGHTEST).float()
-    how = {"weight": weight, "slope": slope, "rounds": ROUNDS, "steps": STEPS}
-    found = solve(blur, light, FIRST_STRENGTH / 3, **how)
-    return (weight * ((blur.apply(found) - light) / slope).square()).mean(dim=(1, 2, 3)).tolist()

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from facedeblur_utils.blur import operators
-from facedeblur_utils.blur.camera import camera_picture
+from facedeblur_utils.blur.camera import KINDS, camera_picture
 from facedeblur_utils.blur.kernels import draw_motion, generator_for, linear_motion_kernel
 from facedeblur_utils.data import face_pairs
 from facedeblur_utils.data.datasets import DATASETS
@@ -14,10 +14,6 @@ from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.training.batches import Batch, Batches
 from facedeblur_utils.training.experiments import CAMERA, MIX
-
-# What an image is made into, and how often. Two of the four datasets are blurred everywhere. A share stays
-# sharp on both sides, so that the network learns to leave sharp pictures alone.
-KINDS = {"whole": 0.45, "head": 0.225, "face": 0.225, "sharp": 0.1}
 
 
 class MixedPairs:
