@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from facedeblur_utils.blur.kernels import linear_motion_kernel
+from facedeblur_utils.blur.operators import convolve
 from facedeblur_utils.data import face_pairs
 from facedeblur_utils.training import vgg
 
@@ -29,6 +31,31 @@ class FakePairs:
 
     def batch(self, indices):
         return self.blurred[indices], self.sharp[indices]
+
+
+class BlurredPairs:
+    """`sharp`, uint8 (N, S, S, 3), blurred along a line by `motions`, id -> (length, angle): everywhere, or
+    for the datasets that the thesis blurs in part in the square of `rows` and `columns` alone."""
+
+    def __init__(self, name: str, sharp: np.ndarray, motions: dict, rows: slice, columns: slice):
+        self.name, self.split, self.size, self.image_ids = name, "test", sharp.shape[1], list(motions)
+        self.sharp = sharp
+        self.lengths, self.angles = np.array(list(motions.values())).T
+        middle = np.zeros(sharp.shape[:3], bool)
+        middle[:, rows, columns] = True
+        self.face_masks = self.head_masks = middle
+        self.blur_masks = np.ones_like(middle) if name in ("SFB1", "SFB2") else middle
+        blurred = np.stack([convolve(image, self.kernel(i)) for i, image in enumerate(self.sharp)])
+        self.blurred = np.where(self.blur_masks[..., None], blurred, self.sharp)
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def batch(self, indices):
+        return self.blurred[indices], self.sharp[indices]
+
+    def kernel(self, index):
+        return linear_motion_kernel(self.lengths[index], self.angles[index])
 
 
 def use_fakes(monkeypatch: pytest.MonkeyPatch, train: int = 12, val: int = 4, size: int = 32) -> None:

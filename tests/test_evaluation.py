@@ -7,11 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from fake_pairs import BlurredPairs
 from skimage.metrics import peak_signal_noise_ratio
 from torch import nn
 
-from facedeblur_utils.blur.kernels import linear_motion_kernel
-from facedeblur_utils.blur.operators import convolve
 from facedeblur_utils.data import face_pairs
 from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.errors import StudyError
@@ -29,35 +28,21 @@ from facedeblur_utils.training.validation import Validation
 SIZE, COUNT = 32, 6
 
 
-class MadeUpPairs:
+class MadeUpPairs(BlurredPairs):
     """Smooth colour patterns with motion blur, everywhere or in the middle."""
 
     def __init__(self, name):
-        self.name, self.split, self.size = name, "test", SIZE
-        self.image_ids = [f"{number:06d}" for number in range(1, COUNT + 1)]
         generator = np.random.default_rng(1)
         y, x = np.mgrid[:SIZE, :SIZE]
         waves = [
             np.sin(x * a + y * b)[..., None] * np.array([1, 0.8, 0.5])
             for a, b in generator.uniform(0.3, 1, (COUNT, 2))
         ]
-        self.sharp = np.stack([np.uint8(127.5 + 100 * wave) for wave in waves])
-        self.lengths, self.angles = np.linspace(2, 8, COUNT), np.linspace(0, 150, COUNT)
-        middle = np.zeros((COUNT, SIZE, SIZE), bool)
-        middle[:, 9:23, 9:23] = True
-        self.face_masks = self.head_masks = middle
-        self.blur_masks = np.ones_like(middle) if name in ("SFB1", "SFB2") else middle
-        blurred = np.stack([convolve(image, self.kernel(i)) for i, image in enumerate(self.sharp)])
-        self.blurred = np.where(self.blur_masks[..., None], blurred, self.sharp)
-
-    def __len__(self):
-        return COUNT
-
-    def batch(self, indices):
-        return self.blurred[indices], self.sharp[indices]
-
-    def kernel(self, index):
-        return linear_motion_kernel(self.lengths[index], self.angles[index])
+        sharp = np.stack([np.uint8(127.5 + 100 * wave) for wave in waves])
+        ids = [f"{number:06d}" for number in range(1, COUNT + 1)]
+        lines = zip(np.linspace(2, 8, COUNT), np.linspace(0, 150, COUNT), strict=True)
+        motions = dict(zip(ids, lines, strict=True))
+        super().__init__(name, sharp, motions, slice(9, 23), slice(9, 23))
 
 
 class Darken(nn.Module):

@@ -5,6 +5,7 @@ from contextlib import nullcontext
 import numpy as np
 import pandas as pd
 import pytest
+from fake_pairs import BlurredPairs
 from test_evaluation import COUNT, Darken
 
 from facedeblur_utils.blur import operators
@@ -29,28 +30,13 @@ ALL = np.arange(COUNT)
 MOTIONS = {f"{n + 1:06d}": (4.0 + n, 25.0 * n) for n in range(COUNT)}
 
 
-class Patches:
+class Patches(BlurredPairs):
     """Patches of colour with motion blur, everywhere or in the middle; they have edges, as pictures do."""
 
     def __init__(self, name):
-        self.name, self.split, self.size, self.image_ids = name, "test", SIZE, list(MOTIONS)
         coarse = np.random.default_rng(1).integers(20, 230, (COUNT, 4, 4, 3))
-        self.sharp = coarse.repeat(12, axis=1).repeat(12, axis=2).astype(np.uint8)
-        middle = np.zeros((COUNT, SIZE, SIZE), bool)
-        middle[:, 12:37, 10:35] = True
-        self.face_masks = self.head_masks = middle
-        self.blur_masks = np.ones_like(middle) if name in ("SFB1", "SFB2") else middle
-        blurred = np.stack([operators.convolve(image, self.kernel(i)) for i, image in enumerate(self.sharp)])
-        self.blurred = np.where(self.blur_masks[..., None], blurred, self.sharp)
-
-    def __len__(self):
-        return COUNT
-
-    def batch(self, indices):
-        return self.blurred[indices], self.sharp[indices]
-
-    def kernel(self, index):
-        return linear_motion_kernel(*MOTIONS[self.image_ids[index]])
+        sharp = coarse.repeat(12, axis=1).repeat(12, axis=2).astype(np.uint8)
+        super().__init__(name, sharp, MOTIONS, slice(12, 37), slice(10, 35))
 
 
 def gain(output, pairs, blurred=None):
