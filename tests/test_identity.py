@@ -149,7 +149,7 @@ EDITS = {  # module, text, in its place -> which networks are other ones then, a
         "AGN",
         "the code of Batches changed",
     ),
-    "fresh blur": ("blur.camera", '"sharp": 0.1', '"sharp": 0.2', "M", "the code of KINDS changed"),
+    "fresh blur": ("blur.mixture", '"sharp": 0.1', '"sharp": 0.2', "M", "the code of KINDS changed"),
     "a further network": ("models.networks", "NETWORKS = {", "MORE = 1\nNETWORKS = {", "", ""),
     "a comment": ("training.losses", "# Eq. 4", "# equation 4", "", ""),
     "a docstring": ("training.losses", "Binary cross-entropy of both", "The mean of both", "", ""),

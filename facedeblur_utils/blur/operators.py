@@ -6,6 +6,7 @@ import numpy as np
 from facedeblur_utils.errors import UsageError
 
 MODES = ("paste", "matte")
+LIGHT = 2.2  # light is about a stored value to this power (sRGB)
 # The image is mirrored at its edge (dcba|abcd): a symmetric kernel then keeps the mean brightness.
 BORDER = cv2.BORDER_REFLECT
 # OpenCV sums small kernels directly, skipping zeros, and larger ones by Fourier transform, which for a

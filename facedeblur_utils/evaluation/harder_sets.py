@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from facedeblur_utils.blur import frames, operators
-from facedeblur_utils.blur.camera import LIGHT
 from facedeblur_utils.blur.kernels import arc_motion_kernel, generator_for, linear_motion_kernel
+from facedeblur_utils.blur.operators import LIGHT
 from facedeblur_utils.data import face_pairs
 from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.evaluation.scores import SHARP, SharpPairs

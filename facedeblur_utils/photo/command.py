@@ -181,9 +181,10 @@ def _folder(chosen: argparse.Namespace) -> int:
     finally:
         # Also after Ctrl-C: what is there is told.
         outcomes.sort(key=lambda outcome: outcome.photo)
-        for line in summary(outcomes, odd, len(found), target) if outcomes else ():
+        told = outcomes or isinstance(sys.exception(), KeyboardInterrupt)
+        for line in summary(outcomes, odd, len(found), target) if told else ():
             print(line, flush=True)
-        if chosen.csv and outcomes:
+        if chosen.csv and told:
             _write_csv(chosen.csv, outcomes, odd)
     return 1 if any(outcome.state == REFUSED for outcome in outcomes) else 0
 

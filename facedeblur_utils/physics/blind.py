@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facedeblur_utils.blur.camera import LIGHT
+from facedeblur_utils.blur.operators import LIGHT
 from facedeblur_utils.physics.motion import (
     LONGER,
     Evidence,

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from facedeblur_utils import paths
-from facedeblur_utils.blur.camera import LENGTHS
+from facedeblur_utils.blur.mixture import LENGTHS
 from facedeblur_utils.data import face_pairs
 from facedeblur_utils.data.build import build
 from facedeblur_utils.errors import StudyError

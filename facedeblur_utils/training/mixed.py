@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from facedeblur_utils.blur import operators
-from facedeblur_utils.blur.camera import KINDS, camera_picture
 from facedeblur_utils.blur.kernels import draw_motion, generator_for, linear_motion_kernel
+from facedeblur_utils.blur.mixture import KINDS, camera_picture
 from facedeblur_utils.data import face_pairs
 from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.paths import RunPaths

@@ -12,12 +12,12 @@ from facedeblur_utils.blur.kernels import (
     path_kernel,
     smooth_path,
 )
+from facedeblur_utils.blur.operators import LIGHT
 
 # What moves, and how often. Two of the four datasets are blurred everywhere. A share stays sharp on both
 # sides, so that networks learn to leave sharp pictures alone.
 KINDS = {"whole": 0.45, "head": 0.225, "face": 0.225, "sharp": 0.1}
 LENGTHS = (0.02, 0.18)  # of the width: photos are blurred less, and more, than the study's faces
-LIGHT = 2.2  # light is about a stored value to this power (sRGB)
 
 
 @dataclass(frozen=True)

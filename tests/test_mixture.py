@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from facedeblur_utils.blur import camera
-from facedeblur_utils.blur.camera import KINDS, LIGHT, camera_picture
+from facedeblur_utils.blur import mixture
 from facedeblur_utils.blur.kernels import arc_motion_kernel, generator_for, linear_motion_kernel
+from facedeblur_utils.blur.mixture import KINDS, camera_picture
+from facedeblur_utils.blur.operators import LIGHT
 
 SIZE = 40
 
@@ -44,8 +45,8 @@ def clean(monkeypatch):
 
         return same
 
-    monkeypatch.setattr(camera.operators, "add_noise", left_out("noise"))
-    monkeypatch.setattr(camera.operators, "jpeg", left_out("jpeg"))
+    monkeypatch.setattr(mixture.operators, "add_noise", left_out("noise"))
+    monkeypatch.setattr(mixture.operators, "jpeg", left_out("jpeg"))
     return calls
 
 
