@@ -1,5 +1,7 @@
 """Blurs images: convolution, the two ways to blur a part of an image, noise."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
@@ -87,6 +89,39 @@ def composite(
     alpha = np.clip(matte, 0, 1)[..., None]
     mixed = np.clip(front + (1 - alpha) * behind, 0, 1) ** np.float32(1 / gamma)
     return np.where(touched[..., None], _as_type(mixed, sharp.dtype), sharp)
+
+
+def laid_under(
+    sharp: np.ndarray, blur: Callable, mask: np.ndarray, mode: str = "paste", gamma: float = 1.0
+) -> np.ndarray:
+    """As `composite` for any linear `blur`, which takes (H, W) or (H, W, 3) and returns the same.
+
+    Pixels of a `matte` stay as they are where `blur` brings nothing of the mask.
+    """
+    if mode not in MODES:
+        raise UsageError(f"unknown composite '{mode}'; known: {', '.join(MODES)}")
+    if mask.shape != sharp.shape[:2]:
+        raise UsageError(f"mask {mask.shape} and image {sharp.shape} must have the same height and width")
+    mask, light = np.asarray(mask, bool), to_light(sharp, gamma)
+    if mode == "paste":
+        whole = blur(sharp) if gamma == 1 else from_light(blur(light), gamma, sharp.dtype)
+        return paste(sharp, whole, mask)
+    if not mask.any():
+        return sharp.copy()
+    behind = _continued_background(light, mask) if not mask.all() else light
+    matte = np.clip(blur(mask.astype(np.float32)), 0, 1)[..., None]
+    mixed = from_light(blur(light * mask[..., None]) + (1 - matte) * behind, gamma, sharp.dtype)
+    return np.where(matte > 1e-6, mixed, sharp)
+
+
+def to_light(image: np.ndarray, gamma: float) -> np.ndarray:
+    """Stored values, uint8 or float32 in [0, 1], as light: float32 in [0, 1], to the power `gamma`."""
+    return _as_float(image) ** np.float32(gamma)
+
+
+def from_light(light: np.ndarray, gamma: float, dtype=np.float32) -> np.ndarray:
+    """The opposite, clipped to the range."""
+    return _as_type(np.clip(light, 0, 1) ** np.float32(1 / gamma), dtype)
 
 
 def paste(sharp: np.ndarray, blurred: np.ndarray, mask: np.ndarray) -> np.ndarray:
