@@ -2,10 +2,10 @@
 
     python benchmarks/kinds_of_blur.py --profile sample
 
-needs the profile's datasets (notebook 02). Prints, for each kind, the mean PSNR of the blurred faces of the
-training part, and its time for a face, drawing and blurring, against the line's; exits non-zero where a PSNR is
-more than 0.1 dB from the line's or a time above ten times the line's. `--fit` prints the scales that would
-match (to be written into `blur.kinds`). Validation and training faces only; test faces are never looked at.
+needs the datasets of the profile (notebook 02). Prints for each kind the mean PSNR of blurred training faces and
+its time for a face, drawing and blurring, against the line's; exits non-zero where a PSNR is more than 0.1 dB
+from the line's or a time above ten times the line's. `--fit` prints the scales that would match, which
+`blur.kinds` has. Test faces are never looked at.
 """
 
 import argparse
@@ -82,9 +82,7 @@ def fit(sharp: np.ndarray, ids: list[str], profile) -> None:
         for _ in range(9):
             middle = np.sqrt(low * high)
             object.__setattr__(kind, "scale", middle)
-            low, high = (
-                (middle, high) if strength(kind, sharp, ids, profile) > wanted else (low, middle)
-            )
+            low, high = (middle, high) if strength(kind, sharp, ids, profile) > wanted else (low, middle)
         print(f"{name}: scale={np.sqrt(low * high):.3f}", flush=True)
 
 

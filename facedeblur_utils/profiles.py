@@ -16,6 +16,14 @@ SHORTENED = ("smoke", "sample")  # runs whose outputs must say that they are not
 RESTORER_RUNS = ("NSFB1", "NSB1SD", "NSFB2", "NSB2SM", "NMIX")
 FURTHER_RUNS = ("NCAM",)  # made on demand: the published restorer
 
+# Kinds of blur, and what notebook 10 trains a restorer on, by name; `blur.kinds` and `training.kinds` make
+# them (tested).
+BLUR_KINDS = (
+    "line", "line_light", "trajectory", "spline", "gaussian_process", "shake", "field", "frames", "disc",
+    "gaussian",
+)  # fmt: skip
+KIND_RUNS = (*BLUR_KINDS, "line_head", "line_face", "all", "camera")
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -39,6 +47,7 @@ class Profile:
     limit: int = 0  # use only the first images; 0: all
     split: tuple[float, ...] = (0.90, 0.05, 0.05)
     smallest_face: float = 0.02  # share of the image that the face must cover
+    blur_kind: str = "line"  # one of BLUR_KINDS
     blur_length: tuple[float, ...] = (0.05, 0.15)
     blur_gamma: float = 1.0  # 2.2 blurs light instead of stored values; the thesis blurs values
     noise: float = 0.0  # standard deviation in [0, 1]; Table 2.8 has 0.01 to 0.05
@@ -49,6 +58,9 @@ class Profile:
     restorer_crop: int = 0  # pixels: train on random squares of this side but in the last epochs; 0: never
     restorer_average: float = 0.0  # of its weights over the steps: share that stays at each; 0: the last ones
     restorer_runs: tuple[str, ...] = RESTORER_RUNS  # those of notebook 07
+    kind_runs: tuple[str, ...] = KIND_RUNS  # what the restorers of notebook 10 are trained on
+    kind_epochs: int = 12  # of each of them
+    kind_seeds: int = 3  # training seeds of each of them
     gan_norm: str = "none"
     autoencoder_rate: float = 0.001  # Table 4.1
     gan_rate: float = 0.0002  # Table 4.2
@@ -75,6 +87,7 @@ class Profile:
 # Keys that change no result: what is shown, where copies go, how much runs at once and how fast.
 NO_RESULT = {"description", "jobs", "threads", "processes", "compile", "mirror", "tensorboard"}
 CHOICES = {
+    "blur_kind": BLUR_KINDS,
     "composite": ("paste", "matte"),
     "gan_norm": ("none", "batch", "instance"),
     "autoencoder_vgg": ("auto", "imagenet"),
@@ -91,6 +104,8 @@ AT_LEAST = {
     "gan_width": 1,
     "restorer_width": 1,
     "restorer_epochs": 1,
+    "kind_epochs": 1,
+    "kind_seeds": 1,
     "restorer_crop": 0,
     "restorer_average": 0,
     "first_number": 0,
@@ -118,6 +133,7 @@ AT_MOST = {  # beyond them nothing works, or means something else than was meant
     "restorer_rate": 1,
     "seed": 2**32 - 1,  # what every generator takes
     "seeds": 1000,
+    "kind_seeds": 1000,
     "jobs": 4096,
     "threads": 4096,
     "processes": 4096,
@@ -276,6 +292,8 @@ def _possible(profile: Profile, where: str) -> None:
             refuse(key, f"must be at most {most}")
     if unknown := [name for name in profile.restorer_runs if name not in RESTORER_RUNS + FURTHER_RUNS]:
         refuse("restorer_runs", f"knows {', '.join(RESTORER_RUNS + FURTHER_RUNS)}, not '{unknown[0][:40]}'")
+    if unknown := [name for name in profile.kind_runs if name not in KIND_RUNS]:
+        refuse("kind_runs", f"knows {', '.join(KIND_RUNS)}, not '{unknown[0][:40]}'")
     for key, allowed in CHOICES.items():
         if getattr(profile, key) not in allowed:
             refuse(key, f"must be one of {', '.join(allowed)}")

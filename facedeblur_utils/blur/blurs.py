@@ -18,7 +18,7 @@ class _Blur:
     gamma: float = 1.0
 
     def apply(self, image: np.ndarray) -> np.ndarray:
-        """The blurred `image`, float32 or uint8 (H, W, 3), the same out; a constant picture stays as it is."""
+        """The blurred `image`, float32 or uint8 (H, W, 3), the same out; a constant picture stays."""
         if self.gamma == 1:
             return self.linear(image)
         light = self.linear(operators.to_light(image, self.gamma))
@@ -49,6 +49,9 @@ class KernelBlur(_Blur):
     def linear(self, image: np.ndarray) -> np.ndarray:
         return operators.convolve(image, self.kernel)
 
+    def under(self, sharp: np.ndarray, mask: np.ndarray, mode: str = "paste") -> np.ndarray:
+        return operators.composite(sharp, self.kernel, mask, mode, self.gamma)
+
     def adjoint(self, image: np.ndarray) -> np.ndarray:
         return operators.convolve_adjoint(image, self.kernel)
 
@@ -74,9 +77,9 @@ class MovedBlur(_Blur):
             raise UsageError(f"a blur takes uint8 or float32 images, got {image.dtype}")
         total = np.zeros(image.shape, np.float32)
         source = image.astype(np.float32, copy=False)
-        how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        how = {"flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, "borderMode": operators.BORDER}
         for matrix in self._matrices(image.shape):
-            moved = cv2.warpPerspective(source, matrix, image.shape[1::-1], flags=how, borderMode=operators.BORDER)
+            moved = cv2.warpPerspective(source, matrix, image.shape[1::-1], **how)
             cv2.add(total, moved, dst=total)
         mean = total / np.float32(len(self.instants))
         return np.rint(mean).astype(np.uint8) if image.dtype == np.uint8 else mean

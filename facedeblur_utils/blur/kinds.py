@@ -39,8 +39,8 @@ class Kind:
 
     def __call__(self, rng: np.random.Generator, size: int, profile: Profile | None = None):
         """A blur for pictures of `size` pixels, its length in the profile's range times `scale`."""
-        lengths = profile.blur_length if profile else Profile.blur_length
-        gamma = self.gamma or (profile.blur_gamma if profile else Profile.blur_gamma)
+        lengths = (profile or Profile).blur_length
+        gamma = self.gamma or (profile or Profile).blur_gamma
         length, angle = motion_from(rng, size, lengths)
         return self.draw(rng, size, max(SMALLEST, round(length * self.scale, 4)), angle, gamma)
 
@@ -85,7 +85,9 @@ def shake(random, size: int, length: float, angle: float, gamma: float = 1.0) ->
     angles -= angles.mean(axis=0)
     lens = np.diag([focal, focal, 1.0])
     turns = np.stack([cv2.Rodrigues(turn)[0] for turn in angles])
-    return _moved(lens @ turns @ np.linalg.inv(lens), {"roll": np.rad2deg(np.ptp(angles[:, 2]))}, length, gamma)
+    return _moved(
+        lens @ turns @ np.linalg.inv(lens), {"roll": np.rad2deg(np.ptp(angles[:, 2]))}, length, gamma
+    )
 
 
 def field(random, size: int, length: float, angle: float, gamma: float = 1.0) -> MovedBlur:
@@ -167,10 +169,16 @@ BLURS = {
 }
 
 
-def longest(kind: str, size: int, lengths: tuple[float, ...]) -> int:
-    """Side of a square, odd, that holds every kernel of `kind` for pictures of `size` pixels."""
-    length = BLURS[kind].scale * lengths[1] * size
-    if kind in ("line", "line_light"):
+def gamma_of(profile: Profile) -> float:
+    """The gamma in which the profile's blur is made: its kind's own, or the profile's."""
+    return BLURS[profile.blur_kind].gamma or profile.blur_gamma
+
+
+def longest_kernel(profile: Profile) -> int:
+    """Side of the square, odd, that holds every kernel of the profile's kind."""
+    kind = BLURS[profile.blur_kind]
+    length = kind.scale * profile.blur_length[1] * profile.image_size
+    if kind.draw is line:
         return max(len(linear_motion_kernel(length, angle)) for angle in (0.0, 90.0))
     return 2 * int(np.ceil(length)) + 3  # no path leaves its mean by more than its length
 

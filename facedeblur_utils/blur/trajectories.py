@@ -1,4 +1,4 @@
-"""Random paths of a shaken camera after their sources, (N, 2) points in pixels at equal times, x and y down."""
+"""Random paths after their sources: (N, 2) points in pixels at equal times, x to the right and y down."""
 
 import functools
 

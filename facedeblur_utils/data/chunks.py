@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 
 from facedeblur_utils.blur.kernels import padded
+from facedeblur_utils.blur.kinds import longest_kernel
 from facedeblur_utils.data import faces, mask_cache, recipe, segmentation
 from facedeblur_utils.data.array_file import ArrayFile
-from facedeblur_utils.data.datasets import BLURS, DATASETS, MASKS
+from facedeblur_utils.data.datasets import DATASETS, DRAWS, MASKS
 from facedeblur_utils.data.source_files import Item, Source
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.files import write_text
@@ -156,7 +157,7 @@ def _blur(face: recipe.Face | None, facts: dict, found, profile: Profile) -> tup
     facts |= drawn
     rows = {"faces": face.sharp, **pictures}
     rows |= {"masks_face": np.packbits(oval), "masks_head": np.packbits(head)}
-    side = recipe.longest_kernel(profile)
+    side = longest_kernel(profile)
     rows |= {f"kernels_{number}": padded(kernel, side) for number, kernel in kernels.items()}
     return rows, facts
 
@@ -183,12 +184,12 @@ def bytes_needed(profile: Profile, count: int) -> int:
 
 def _shapes(profile: Profile, count: int) -> dict[str, tuple[tuple[int, ...], type]]:
     """Shape and type of each array of a build, by name."""
-    size, side = profile.image_size, recipe.longest_kernel(profile)
+    size, side = profile.image_size, longest_kernel(profile)
     shapes = {"faces": ((count, size, size, 3), np.uint8)}
     stored = [name for name, row in DATASETS.items() if row.stored(profile)]
     shapes |= {name: ((count, size, size, 3), np.uint8) for name in stored}
     shapes |= {f"masks_{region}": ((count, size * size // 8), np.uint8) for region in MASKS}
-    return shapes | {f"kernels_{number}": ((count, side, side), np.float32) for number in BLURS}
+    return shapes | {f"kernels_{number}": ((count, side, side), np.float32) for number in DRAWS}
 
 
 def _array_bytes(shape: tuple[int, ...], kind: type) -> int:

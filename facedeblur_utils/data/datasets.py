@@ -37,10 +37,10 @@ DATASETS = {
     )
 }
 RECIPE_KEYS = (  # of the profile: they decide the bytes of the datasets
-    "image_size", "first_number", "align", "limit", "split", "smallest_face", "blur_length", "blur_gamma",
-    "noise", "composite", "seed",
+    "image_size", "first_number", "align", "limit", "split", "smallest_face", "blur_kind", "blur_length",
+    "blur_gamma", "noise", "composite", "seed",
 )  # fmt: skip
 SOURCE_KEYS = ("source", "mapping_file", "identity_file")  # which faces; a recipe holds what they lead to
-BLURS = sorted({row.blur for row in DATASETS.values()})
+DRAWS = sorted({row.blur for row in DATASETS.values()})
 MASKS = ("head", "face")
 PAIRS = tuple((row.whole, row.name) for row in DATASETS.values() if row.mask)

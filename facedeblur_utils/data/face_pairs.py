@@ -31,6 +31,8 @@ class FacePairs:
         self.image_ids = images["image_id"].tolist()
         self.lengths = images[f"length_{row.blur}"].to_numpy(float)
         self.angles = images[f"angle_{row.blur}"].to_numpy(float)
+        self._draw = row.blur
+        self._lines = facts["recipe"]["profile"].get("blur_kind", "line") == "line"
         self._rows = images["row"].to_numpy()
         hashes = [facts["sha256"]["faces"], facts["sha256"].get(dataset, facts["sha256"][self._whole])]
         if self._composed:
@@ -85,7 +87,9 @@ class FacePairs:
         return self._masks(self._region)
 
     def kernel(self, index: int) -> np.ndarray:
-        """Blur kernel of one image, float32 (k, k), sums to 1."""
+        """Blur kernel of one image, float32 (k, k), sums to 1; where several blur it, its middle's."""
+        if not self._lines:
+            return np.array(self._array(f"kernels_{self._draw}")[self._rows[index]])
         return linear_motion_kernel(self.lengths[index], self.angles[index])
 
     def _array(self, name: str) -> np.ndarray:

@@ -1,16 +1,16 @@
 """One image through the data stages: decode, crop, masks, two blurs, four pictures."""
 
-import functools
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from facedeblur_utils.blur import operators
-from facedeblur_utils.blur.kernels import draw_motion, generator_for, linear_motion_kernel
+from facedeblur_utils.blur.kernels import generator_for
+from facedeblur_utils.blur.kinds import BLURS
 from facedeblur_utils.data import faces
 from facedeblur_utils.data.alignment import find_faces
-from facedeblur_utils.data.datasets import BLURS, DATASETS
+from facedeblur_utils.data.datasets import DATASETS, DRAWS
 from facedeblur_utils.data.mask_cache import Segmentation
 from facedeblur_utils.data.segmentation import Landmarker
 from facedeblur_utils.profiles import Profile
@@ -75,36 +75,35 @@ def problem(found: Segmentation, face: np.ndarray, head: np.ndarray, profile: Pr
     return ""
 
 
+def drawn_blur(profile: Profile, number: int, image_id: str, size: int):
+    """The blur of draw 1 or 2 for one image of `size` pixels, of the profile's kind; see `blur.kinds`."""
+    random = generator_for(profile.seed, f"blur {number}", image_id)
+    return BLURS[profile.blur_kind](random, size, profile)
+
+
 def blur_face(
     sharp: np.ndarray, face: np.ndarray, head: np.ndarray, image_id: str, profile: Profile
 ) -> tuple[dict[str, np.ndarray], dict[int, np.ndarray], dict[str, float]]:
-    """The blurred pictures of one face by dataset name, and the kernels, lengths and angles of its two blurs.
+    """The blurred pictures of one face by dataset name, and the kernels and parameters of its two blurs.
 
-    Datasets of one blur get the same kernel and the same noise. Those that aren't stored are left out.
+    Datasets of one blur get the same blur and the same noise. Those that aren't stored are left out. A blur
+    that no kernel describes has the one of the picture's middle.
     """
     masks = {"face": face, "head": head}
     pictures, kernels, drawn = {}, {}, {}
-    for number in BLURS:
-        length, angle = draw_motion(profile.seed, number, image_id, len(sharp), profile.blur_length)
-        drawn |= {f"length_{number}": length, f"angle_{number}": angle}
-        kernels[number] = kernel = linear_motion_kernel(length, angle)
+    for number in DRAWS:
+        blur = drawn_blur(profile, number, image_id, len(sharp))
+        drawn |= {f"{name}_{number}": value for name, value in blur.parameters.items()}
+        kernels[number] = blur.kernel
         stored = [row for row in DATASETS.values() if row.blur == number and row.stored(profile)]
         for row in stored:
             if row.mask:
-                how = profile.composite, profile.blur_gamma
-                pictures[row.name] = operators.composite(sharp, kernel, masks[row.mask], *how)
+                pictures[row.name] = blur.under(sharp, masks[row.mask], profile.composite)
             else:
-                pictures[row.name] = operators.convolve(sharp, kernel, profile.blur_gamma)
+                pictures[row.name] = blur.apply(sharp)
         if profile.noise:
             generator = generator_for(profile.seed, f"noise {number}", image_id)
             field = operators.noise_field(sharp.shape, profile.noise, generator)
             for row in stored:
                 pictures[row.name] = operators.add_noise(pictures[row.name], field)
     return pictures, kernels, drawn
-
-
-@functools.cache
-def longest_kernel(profile: Profile) -> int:
-    """Side of the square, odd, that holds every kernel of the profile."""
-    longest = profile.blur_length[1] * profile.image_size
-    return max(len(linear_motion_kernel(longest, angle)) for angle in (0.0, 90.0))

@@ -12,6 +12,7 @@ import pandas as pd
 from torch import nn
 
 from facedeblur_utils import fingerprints
+from facedeblur_utils.blur.kinds import gamma_of
 from facedeblur_utils.data import segmentation
 from facedeblur_utils.data.segmentation import Landmarker
 from facedeblur_utils.evaluation.harder_sets import HARDER, HeldPairs, sets
@@ -73,7 +74,7 @@ def score_physics(profile: Profile, paths: RunPaths) -> PhysicsStudy:
     """
     restorer = published.load()
     harder = FEWER_SETS.get(profile.name, tuple(HARDER))
-    chosen = sets(paths, FACES.get(profile.name, MOST), harder, profile.seed, profile.blur_gamma)
+    chosen = sets(paths, FACES.get(profile.name, MOST), harder, profile.seed, gamma_of(profile))
     pairs, found, parts = {}, {}, []
     with segmentation.open_landmarker() as landmarker:
         for name, opened in chosen.items():

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from facedeblur_utils.blur.kinds import gamma_of
 from facedeblur_utils.data import face_pairs, segmentation
 from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.errors import StudyError
@@ -71,7 +72,7 @@ def scored_models(profile: Profile, paths: RunPaths) -> Iterator[tuple[str, Call
     yield INPUT, lambda: blurred_input
     for name, method in REFERENCES.items():
         yield name, lambda m=method: classical_restorer(m)
-    yield PHYSICS, lambda: known_kernel(profile.blur_gamma, profile.composite)
+    yield PHYSICS, lambda: known_kernel(gamma_of(profile), profile.composite)
     checkpoints = table_models(profile) | ablation_models(profile) | {BEST: Checkpoint("GSFB2", "best")}
     del checkpoints["GSFB2_50"]  # the same weights as GSFB2
     for seed in range(1, profile.seeds + 1):

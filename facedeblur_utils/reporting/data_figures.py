@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from facedeblur_utils.blur import operators
-from facedeblur_utils.blur.kernels import linear_motion_kernel, padded
+from facedeblur_utils.blur.kernels import padded
 from facedeblur_utils.data import faces
 from facedeblur_utils.data.face_pairs import FacePairs
 from facedeblur_utils.reporting.figures import COLOURS, WIDE, styled
@@ -19,20 +19,22 @@ HEAD_COLOUR, FACE_COLOUR = COLOURS[1], COLOURS[3]
 
 
 @styled
-def kernel_row_figure(sharp: np.ndarray, lengths: Sequence[float], angles: Sequence[float]) -> Figure:
-    """Kernels above, their effect on `sharp` (uint8 HWC) below; lengths in pixels, angles in degrees.
+def kernel_row_figure(sharp: np.ndarray, blurs: Sequence) -> Figure:
+    """Kernels of `blurs` above, their effect on `sharp` (uint8 HWC) below; pixels and degrees.
 
     The first column is the sharp face and the kernel that does nothing.
     """
-    kernels = [linear_motion_kernel(*pair) for pair in zip(lengths, angles, strict=True)]
+    kernels = [blur.kernel for blur in blurs]
     side = max(len(kernel) for kernel in kernels) + 2
-    titles = [f"{length:.3g} px, {angle:g}°" for length, angle in zip(lengths, angles, strict=True)]
+    titles = ["{length:.3g} px, {angle:.3g}°".format(**blur.parameters) for blur in blurs]
     fig, axes = plt.subplots(2, len(kernels) + 1, figsize=(WIDE, 2 * WIDE / (len(kernels) + 1) + 0.25))
-    columns = [("sharp", np.ones((1, 1), np.float32)), *zip(titles, kernels, strict=True)]
-    for (top, bottom), (title, kernel) in zip(axes.T, columns, strict=True):
+    nothing = np.ones((1, 1), np.float32)
+    pictures = [sharp, *(blur.apply(sharp) for blur in blurs)]
+    columns = zip(axes.T, ["sharp", *titles], [nothing, *kernels], pictures, strict=True)
+    for (top, bottom), title, kernel, picture in columns:
         show_kernel(top, padded(kernel, side))
         top.set_title(title)
-        show_image(bottom, operators.convolve(sharp, kernel))
+        show_image(bottom, picture)
     return fig
 
 
@@ -55,11 +57,11 @@ def four_datasets_figure(pairs: dict[str, FacePairs], image_id: str) -> Figure:
 
 
 @styled
-def composite_figure(sharp: np.ndarray, masks: dict[str, np.ndarray], kernel: np.ndarray) -> Figure:
-    """Each mask (bool HW, by name) blurred both ways: pasted as in the thesis, and as a matte; uint8 HWC."""
+def composite_figure(sharp: np.ndarray, masks: dict[str, np.ndarray], blur) -> Figure:
+    """`blur` laid under each mask (bool HW, by name) both ways, as the thesis does and as a matte; uint8."""
     fig, axes = plt.subplots(len(masks), 4, figsize=(WIDE, len(masks) * (WIDE / 4 + 0.2)), squeeze=False)
     for row, (name, mask) in zip(axes, masks.items(), strict=True):
-        pasted, matted = (operators.composite(sharp, kernel, mask, mode) for mode in operators.MODES)
+        pasted, matted = (blur.under(sharp, mask, mode) for mode in operators.MODES)
         change = np.abs(pasted.astype(int) - matted).mean(axis=2)
         for axis, picture in zip(row, (sharp, pasted, matted), strict=False):
             show_image(axis, picture)

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from facedeblur_utils.data.datasets import BLURS, DATASETS, MASKS
+from facedeblur_utils.blur.kinds import longest_kernel
+from facedeblur_utils.data.datasets import DATASETS, DRAWS, MASKS
 from facedeblur_utils.errors import StudyError, UsageError
 from facedeblur_utils.files import write_bytes
 from facedeblur_utils.paths import PLAIN_WORDS, RunPaths, is_plain
@@ -33,7 +34,7 @@ def needs(profile: Profile, paths: RunPaths) -> dict[str, float]:
     pixels = profile.image_size**2
     stored = sum(row.stored(profile) for row in DATASETS.values())
     image = 3 * pixels * (1 + stored) + len(MASKS) * pixels / 8
-    kernels = len(BLURS) * 4 * (profile.blur_length[1] * profile.image_size + 2) ** 2
+    kernels = len(DRAWS) * 4 * longest_kernel(profile) ** 2
     checkpoints = sum(setup.disk_needed(run, profile) for run in training_runs(profile).values())
     return {
         "data": count * (image + kernels),

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from facedeblur_utils.data.datasets import BLURS, DATASETS, MASKS, RECIPE_KEYS, SOURCE_KEYS
+from facedeblur_utils.data.datasets import DATASETS, DRAWS, MASKS, RECIPE_KEYS, SOURCE_KEYS
 from facedeblur_utils.errors import UsageError
 from facedeblur_utils.models.networks import NETWORKS
 from facedeblur_utils.paths import BELOW_INPUT, NOTEBOOKS, PACKAGE, WEIGHTS, RunPaths
@@ -188,7 +188,7 @@ def listing(source: str) -> str:
 
 def dataset_files(profile: Profile, paths: RunPaths) -> tuple[Path, ...]:
     """The arrays and tables of the datasets."""
-    arrays = ["faces", *(f"masks_{mask}" for mask in MASKS), *(f"kernels_{blur}" for blur in BLURS)]
+    arrays = ["faces", *(f"masks_{mask}" for mask in MASKS), *(f"kernels_{draw}" for draw in DRAWS)]
     arrays += [name for name, row in DATASETS.items() if row.stored(profile)]
     return tuple(paths.data / name for name in ("split.csv", "images.csv", *(f"{a}.npy" for a in arrays)))
 
