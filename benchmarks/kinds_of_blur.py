@@ -2,7 +2,7 @@
 
     python benchmarks/kinds_of_blur.py --profile sample
 
-needs the datasets of the profile (notebook 02). Prints for each kind the mean PSNR of blurred training faces and
+needs the profile's datasets (notebook 02). Prints for each kind the mean PSNR of blurred training faces and
 its time for a face, drawing and blurring, against the line's; exits non-zero where a PSNR is more than 0.1 dB
 from the line's or a time above ten times the line's. `--fit` prints the scales that would match, which
 `blur.kinds` has. Test faces are never looked at.

@@ -9,7 +9,6 @@ import numpy as np
 from facedeblur_utils.blur import trajectories
 from facedeblur_utils.blur.blurs import KernelBlur, MovedBlur
 from facedeblur_utils.blur.kernels import disk_kernel, linear_motion_kernel, motion_from, path_kernel
-from facedeblur_utils.blur.operators import LIGHT
 from facedeblur_utils.profiles import Profile
 
 SPACING = 1 / 8  # pixels between the points of a path, at most
@@ -25,8 +24,8 @@ class Kind:
     """One kind of blur: `draw(random, size, length, angle)` gives its blur, with a length in pixels.
 
     `scale` multiplies the profile's lengths so that all kinds blur equally much: the same mean PSNR of the
-    study's faces as lines have (`benchmarks/kinds_of_blur.py` measures it). `part` is what moves where a mask
-    is at hand. Called with a generator, the picture's side in pixels and perhaps a profile, it draws.
+    study's faces as lines have (`benchmarks/kinds_of_blur.py` measures it). `part` is the mask of what moves,
+    if not all does. Called with a generator, the picture's side in pixels and perhaps a profile, it draws.
     """
 
     name: str
@@ -34,7 +33,7 @@ class Kind:
     source: str  # who describes it, by the thesis's numbers where it has them
     draw: Callable
     scale: float = 1.0
-    part: str = "whole"
+    part: str = ""  # key of a face's masks
     gamma: float | None = None  # None: the profile's
 
     def __call__(self, rng: np.random.Generator, size: int, profile: Profile | None = None):
@@ -152,19 +151,31 @@ def gaussian(random, size: int, length: float, angle: float, gamma: float = 1.0)
     return KernelBlur({"length": length, "angle": 0.0, "sigma": round(sigma, 4)}, gamma, kernel)
 
 
+SETTINGS = {  # a network that is trained on a kind depends on its settings and its function alone
+    "line": {},
+    "line_light": {"scale": 0.837, "gamma": 2.2},
+    "trajectory": {"scale": 1.495},
+    "spline": {"scale": 2.64},
+    "gaussian_process": {"scale": 2.114},
+    "shake": {"scale": 2.55},
+    "field": {"scale": 0.976},
+    "frames": {"scale": 2.5, "part": "head"},
+    "disc": {"scale": 0.788},
+    "gaussian": {"scale": 0.795},
+}
 BLURS = {
-    row.name: row
-    for row in (
-        Kind("line", "line", "the study", line),
-        Kind("line_light", "line, in light", "Rim [110]", line, 0.837, gamma=LIGHT),
-        Kind("trajectory", "inertial trajectory", "Boracchi and Foi [106]", trajectory, 1.495),
-        Kind("spline", "spline", "Chakrabarti [107]", spline, 2.64),
-        Kind("gaussian_process", "Gaussian process", "deepinv", gaussian_process, 2.114),
-        Kind("shake", "camera shake in 3-D", "Shen [59], Lee [57]", shake, 2.55),
-        Kind("field", "motion field", "Sun [108]", field, 0.976),
-        Kind("frames", "frames of a head", "GoPro [104], HIDE [105], 2MF2 [66]", frames, 2.5, part="head"),
-        Kind("disc", "disc (defocus)", "thesis, Eq. 3", disc, 0.788),
-        Kind("gaussian", "Gaussian", "textbooks", gaussian, 0.795),
+    name: Kind(name, words, source, draw, **SETTINGS[name])
+    for name, words, source, draw in (
+        ("line", "line", "the study", line),
+        ("line_light", "line, in light", "Rim [110]", line),
+        ("trajectory", "inertial trajectory", "Boracchi and Foi [106]", trajectory),
+        ("spline", "spline", "Chakrabarti [107]", spline),
+        ("gaussian_process", "Gaussian process", "deepinv", gaussian_process),
+        ("shake", "camera shake in 3-D", "Shen [59], Lee [57]", shake),
+        ("field", "motion field", "Sun [108]", field),
+        ("frames", "frames of a head", "GoPro [104], HIDE [105], 2MF2 [66]", frames),
+        ("disc", "disc (defocus)", "thesis, Eq. 3", disc),
+        ("gaussian", "Gaussian", "textbooks", gaussian),
     )
 }
 

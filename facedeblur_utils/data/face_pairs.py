@@ -20,7 +20,8 @@ class FacePairs:
     """Blurred and sharp faces of one dataset, in the order of their ids, read from disk as needed.
 
     `name` and `split` say which; `image_ids`, `lengths` (pixels) and `angles` (degrees) go by image;
-    `size` is the side in pixels; `fingerprint` identifies the bytes of the pairs.
+    `size` is the side in pixels; `fingerprint` identifies the bytes of the pairs, `faces_fingerprint` those
+    of the sharp faces and the dataset's masks.
     """
 
     def __init__(self, folder: Path, dataset: str, split: str | None, facts: dict, images: pd.DataFrame):
@@ -37,8 +38,10 @@ class FacePairs:
         hashes = [facts["sha256"]["faces"], facts["sha256"].get(dataset, facts["sha256"][self._whole])]
         if self._composed:
             hashes.append(facts["sha256"][f"masks_{self._region}"])
-        parts = "/".join([dataset, *hashes, *self.image_ids])
-        self.fingerprint = hashlib.sha256(parts.encode()).hexdigest()
+        self.faces_fingerprint = _digest(
+            [hashes[0], facts["sha256"].get(f"masks_{row.mask}", ""), *self.image_ids]
+        )
+        self.fingerprint = _digest([dataset, *hashes, *self.image_ids])
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -146,6 +149,10 @@ def image_table(paths: RunPaths) -> pd.DataFrame:
 def quality_table(paths: RunPaths) -> pd.DataFrame:
     """One row per image of the source: used or left out, and why."""
     return _table(paths, "quality.csv").fillna({"reason": "", "remark": ""})
+
+
+def _digest(parts: list[str]) -> str:
+    return hashlib.sha256("/".join(parts).encode()).hexdigest()
 
 
 def _table(paths: RunPaths, name: str) -> pd.DataFrame:

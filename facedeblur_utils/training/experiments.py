@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.errors import UsageError
 from facedeblur_utils.models.networks import NETWORKS
-from facedeblur_utils.profiles import Profile
+from facedeblur_utils.profiles import BLUR_KINDS, KIND_RUNS, Profile
 
 THESIS = ("autoencoder", "gan")  # networks of the thesis, in the order of its tables
 MIX = "MIX"  # all four kinds of blur, drawn anew each epoch (module `mixed`)
 CAMERA = "CAM"  # the same with curved paths, blurred light, noise and JPEG
+# What notebook 10 trains on beside whole pictures under one kind of blur: under a mask, or of several kinds.
+KIND_PARTS = {"line_head": "head", "line_face": "face"}
+KIND_MIXTURES = {"all": BLUR_KINDS, "camera": tuple(k for k in BLUR_KINDS if k not in ("disc", "gaussian"))}
 MIXED_ORDER = ("SFB2", "SB1SD", "SB2SM", "SFB1")  # thesis section 5.2
 MODELS = [NETWORKS[network].letter + dataset for network in THESIS for dataset in DATASETS]  # Table 5.4
 
@@ -103,9 +106,23 @@ def restorer_runs(profile: Profile) -> dict[str, Run]:
     }
 
 
+def kinds_in(name: str) -> tuple[str, ...]:
+    """The kinds of blur that occur in what notebook 10 calls `name`."""
+    return KIND_MIXTURES.get(name) or (name if name in BLUR_KINDS else name.partition("_")[0],)
+
+
+def kind_runs(profile: Profile, names: tuple[str, ...] = ()) -> dict[str, Run]:
+    """Notebook 10's restorers, by run: one for each of `names`, by default the profile's."""
+    row, epochs = NETWORKS["restorer"], profile.kind_epochs
+    return {
+        row.letter + name: Run(row.letter + name, row.name, ((name, epochs),), (epochs,))
+        for name in names or profile.kind_runs
+    }
+
+
 def named_run(profile: Profile, name: str) -> Run:
     """The run called `name`; raises UsageError for a name that the study doesn't have."""
-    runs = training_runs(profile) | restorer_runs(profile)
+    runs = training_runs(profile) | restorer_runs(profile) | kind_runs(profile, KIND_RUNS)
     if name not in runs:
         raise UsageError(f"unknown training run '{name}'; known runs: {', '.join(runs)}")
     return runs[name]

@@ -7,8 +7,8 @@ from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.models.networks import NETWORKS, Network
 from facedeblur_utils.paths import RunFolder, RunPaths
-from facedeblur_utils.profiles import Profile
-from facedeblur_utils.training.experiments import CAMERA, MIX, Run
+from facedeblur_utils.profiles import KIND_RUNS, Profile
+from facedeblur_utils.training.experiments import CAMERA, MIX, Run, kinds_in
 
 HERE = "facedeblur_utils.training"
 # They print, write, check or open; data comes in by the datasets' own fingerprints.
@@ -21,6 +21,10 @@ WITHOUT |= {
     "facedeblur_utils.models.networks",
     f"{HERE}.batches:_fits",
 }  # the run's row stands in its identity
+KINDS = "facedeblur_utils.blur.kinds"
+# A run's own kinds and their settings stand in its identity.
+WITHOUT |= {f"{KINDS}:BLURS", f"{HERE}.experiments:kinds_in"}
+DRAWS = {"line_light": "line"}  # kinds whose function has another name
 MIXTURES = {
     MIX: "MixedPairs",
     CAMERA: "CameraPairs",
@@ -34,8 +38,11 @@ CODE_BEFORE: dict[str, str] = {
 }
 
 
-def code_of(run: Run) -> dict[str, str]:
-    """Digests of all that makes the run's weights: loop, loss, networks, first weights, order of images."""
+def code_of(run: Run, blur_kind: str = "line") -> dict[str, str]:
+    """Digests of all that makes the run's weights: loop, loss, networks, first weights, order of images.
+
+    `blur_kind` is the profile's, which the mixture draws from.
+    """
     row = NETWORKS[run.network]
     roots = [
         f"{HERE}.loops:{row.loop}",
@@ -48,7 +55,17 @@ def code_of(run: Run) -> dict[str, str]:
     for name, pairs in MIXTURES.items():
         if name in run.datasets:
             roots += [f"{HERE}.mixed:{pairs}", f"{HERE}.mixed:MixedBatches"]
+    if kinds := blurs_of(run, blur_kind):
+        pairs = "KindMixedPairs" if MIX in run.datasets else "KindPairs"
+        roots += [f"{HERE}.mixed:{pairs}", f"{HERE}.mixed:MixedBatches", f"{KINDS}:Kind"]
+        roots += [f"{KINDS}:{DRAWS.get(kind, kind)}" for kind in kinds]
     return fingerprints.definitions(roots, WITHOUT)
+
+
+def blurs_of(run: Run, blur_kind: str) -> list[str]:
+    """The kinds of blur that the run draws itself by `blur.kinds`."""
+    names = [kind for name in run.datasets if name in KIND_RUNS for kind in kinds_in(name)]
+    return names or ([blur_kind] if MIX in run.datasets and blur_kind != "line" else [])
 
 
 def weights_of(run: Run) -> dict[str, float]:
@@ -78,7 +95,16 @@ def identity_of(run: Run, profile: Profile, seed: int, datasets: dict[str, str])
         "datasets": datasets,
         "optimizer_wanted": [row.optimizer, row.settings],
         "loss": weights_of(run),
-        "code": code_of(run),
+        **({"blurs": _blurs(run, profile)} if blurs_of(run, profile.blur_kind) else {}),
+        "code": code_of(run, profile.blur_kind),
+    }
+
+
+def _blurs(run: Run, profile: Profile) -> dict:
+    settings = fingerprints.literal(f"{KINDS}:SETTINGS")
+    keys = ("blur_length", "blur_gamma", "composite")
+    return {key: getattr(profile, key) for key in keys} | {
+        kind: settings[kind] for kind in blurs_of(run, profile.blur_kind)
     }
 
 
@@ -91,11 +117,12 @@ def datasets_of(run: Run, paths: RunPaths) -> dict[str, str]:
     from facedeblur_utils.data import face_pairs  # imports OpenCV and pandas
 
     masked = [row.name for row in DATASETS.values() if row.mask]
-    parts = {name: masked if name in MIXTURES else [name] for name in run.datasets}
-    return {
-        name: "/".join(face_pairs.open_pairs(paths, part, "train").fingerprint for part in group)
-        for name, group in parts.items()
-    }
+    parts = {name: masked if name in MIXTURES or name in KIND_RUNS else [name] for name in run.datasets}
+    found = {}
+    for name, group in parts.items():
+        kind = "faces_fingerprint" if name in KIND_RUNS else "fingerprint"
+        found[name] = "/".join(getattr(face_pairs.open_pairs(paths, part, "train"), kind) for part in group)
+    return found
 
 
 def adopted(found: dict, wanted: dict) -> dict:

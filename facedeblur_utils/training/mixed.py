@@ -1,4 +1,4 @@
-"""Training pairs of all kinds with fresh blur every epoch, made while training (runs NMIX and NCAM)."""
+"""Training pairs with fresh blur every epoch, made while training: mixtures, and any kind of blur."""
 
 from collections.abc import Iterator
 
@@ -7,13 +7,14 @@ import torch
 
 from facedeblur_utils.blur import operators
 from facedeblur_utils.blur.kernels import draw_motion, generator_for, linear_motion_kernel
+from facedeblur_utils.blur.kinds import BLURS
 from facedeblur_utils.blur.mixture import KINDS, camera_picture
 from facedeblur_utils.data import face_pairs
 from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.paths import RunPaths
-from facedeblur_utils.profiles import Profile
+from facedeblur_utils.profiles import KIND_RUNS, Profile
 from facedeblur_utils.training.batches import Batch, Batches
-from facedeblur_utils.training.experiments import CAMERA, MIX
+from facedeblur_utils.training.experiments import CAMERA, KIND_PARTS, MIX, kinds_in
 
 
 class MixedPairs:
@@ -68,6 +69,86 @@ class CameraPairs(MixedPairs):
         return blurred, sharp
 
 
+class KindMixedPairs(MixedPairs):
+    """As `MixedPairs`, with the profile's kind of blur in place of the line."""
+
+    def draw(self, indices, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """(blurred, sharp), uint8 (B, H, W, 3); each drawn from (seed, epoch, id) alone."""
+        sharp = self._faces["head"].batch(indices)[1]
+        masks = {kind: pairs.mask_batch(kind, indices) for kind, pairs in self._faces.items()}
+        blurred = sharp.copy()
+        for row, index in enumerate(indices):
+            random = generator_for(seed, "mixed blur", f"{epoch}/{self.image_ids[index]}")
+            moving = random.choice(list(KINDS), p=list(KINDS.values()))
+            if moving == "sharp":
+                continue
+            blur = BLURS[self._profile.blur_kind](random, self.size, self._profile)
+            if moving == "whole":
+                blurred[row] = blur.apply(sharp[row])
+            else:
+                blurred[row] = blur.under(sharp[row], masks[moving][row], self._profile.composite)
+        return blurred, sharp
+
+
+class KindPairs:
+    """Faces of one part of the split under the blur `name`: one of BLURS, or of KIND_PARTS or KIND_MIXTURES.
+
+    Training draws blur anew each epoch; `batch` has the draw that scores are of. Has what the training engine
+    and `evaluation.scores` ask of `face_pairs.FacePairs`.
+    """
+
+    def __init__(self, paths: RunPaths, profile: Profile, name: str, split: str):
+        self._faces = {
+            row.mask: face_pairs.open_pairs(paths, row.name, split) for row in DATASETS.values() if row.mask
+        }
+        self._profile, self.name, self.split = profile, name, split
+        self.image_ids, self.size = self._faces["head"].image_ids, self._faces["head"].size
+        self.kinds, self.part = kinds_in(name), KIND_PARTS.get(name, "")
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    @property
+    def face_masks(self) -> np.ndarray:
+        """Bool (N, H, W): the face oval found by MediaPipe."""
+        return self._faces["face"].face_masks
+
+    @property
+    def head_masks(self) -> np.ndarray:
+        """Bool (N, H, W): the person."""
+        return self._faces["head"].head_masks
+
+    @property
+    def blur_masks(self) -> np.ndarray:
+        """Bool (N, H, W): where the blur is laid."""
+        part = self.part or (len(self.kinds) == 1 and BLURS[self.kinds[0]].part)
+        return self._faces[part].blur_masks if part else np.ones_like(self.head_masks)
+
+    def batch(self, indices) -> tuple[np.ndarray, np.ndarray]:
+        """(blurred, sharp), uint8 (B, H, W, 3), always the same."""
+        return self.draw(indices, self._profile.seed, 0)
+
+    def draw(self, indices, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """(blurred, sharp), uint8 (B, H, W, 3); each drawn from (seed, epoch, id) alone."""
+        sharp = self._faces["head"].batch(indices)[1]
+        masks = {part: pairs.mask_batch(part, indices) for part, pairs in self._faces.items()}
+        blurred = np.empty_like(sharp)
+        for row, index in enumerate(indices):
+            random = generator_for(seed, f"kind {self.name}", f"{epoch}/{self.image_ids[index]}")
+            here = {part: mask[row] for part, mask in masks.items()}
+            blurred[row] = self.taken(random, sharp[row], here)
+        return blurred, sharp
+
+    def taken(self, random: np.random.Generator, sharp: np.ndarray, masks: dict) -> np.ndarray:
+        """One face `sharp`, uint8 (H, H, 3), under a blur that is drawn from `random`."""
+        kind = BLURS[str(random.choice(self.kinds))]
+        blur = kind(random, len(sharp), self._profile)
+        if self.part:
+            return blur.under(sharp, masks[self.part], self._profile.composite)
+        # What moves by nature before something still is never pasted.
+        return blur.under(sharp, masks[kind.part], "matte") if kind.part else blur.apply(sharp)
+
+
 class MixedBatches(Batches):
     """`Batches` of `MixedPairs`: the same order and flips, other blur each epoch."""
 
@@ -83,21 +164,28 @@ class MixedBatches(Batches):
 
 
 MIXTURES = {MIX: MixedPairs, CAMERA: CameraPairs}
+FRESH = MixedPairs | KindPairs  # drawn anew each epoch
 
 
 def training_pairs(paths: RunPaths, name: str, profile: Profile):
-    """What a run's schedule calls `name`: one of the four datasets, or a mixture."""
+    """What a run's schedule calls `name`: one of the four datasets, a mixture, or a kind of blur."""
+    if name in KIND_RUNS:
+        return KindPairs(paths, profile, name, "train")
+    if name == MIX and profile.blur_kind != "line":
+        return KindMixedPairs(paths, profile)
     if name in MIXTURES:
         return MIXTURES[name](paths, profile)
     return face_pairs.open_pairs(paths, name, "train")
 
 
-def validation_pairs(paths: RunPaths, names: list[str]) -> list:
+def validation_pairs(paths: RunPaths, names: list[str], profile: Profile) -> list:
     """The validation pairs that go with a schedule's datasets; all four for a mixture."""
+    if names[0] in KIND_RUNS:
+        return [KindPairs(paths, profile, name, "val") for name in names]
     names = [dataset for name in names for dataset in (DATASETS if name in MIXTURES else [name])]
     return [face_pairs.open_pairs(paths, name, "val") for name in names]
 
 
 def batches_of(pairs, batch_size: int, device: torch.device) -> Batches:
     """Training batches of `pairs`, whichever kind they are."""
-    return (MixedBatches if pairs.name in MIXTURES else Batches)(pairs, batch_size, device)
+    return (MixedBatches if isinstance(pairs, FRESH) else Batches)(pairs, batch_size, device)

@@ -209,7 +209,7 @@ def open_trainer(start: Start, paths: RunPaths) -> tuple[Trainer, Keeper]:
     run, profile, folder = start.run, start.profile, start.folder
     trainer, facts = fresh_trainer(run, profile, folder, start.pairs, start.seed, start.identity)
     accelerator = trainer.accelerator
-    validation = Validation(mixed.validation_pairs(paths, run.datasets), accelerator.device)
+    validation = Validation(mixed.validation_pairs(paths, run.datasets, profile), accelerator.device)
     if profile.compile:
         for net in trainer.nets.values():
             net.compile()
