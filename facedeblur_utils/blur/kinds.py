@@ -14,6 +14,7 @@ from facedeblur_utils.profiles import Profile
 SPACING = 1 / 8  # pixels between the points of a path, at most
 SMALLEST = 1 / 8  # pixels: what is drawn shorter is taken for this long
 FOCAL_LENGTH = 2.0  # widths of the picture: of a lens that has the face fill a good part of it
+FIELD_SPACING = 0.9  # pixels between the instants of the longest vector in a field
 FRAMES = (7, 13)  # averaged for one picture in GoPro (7-13), HIDE (11) and 2MF2
 TURN = 6.0  # degrees, the highest roll of a head during an exposure
 ZOOM = 0.03  # the highest share by which it comes nearer
@@ -97,18 +98,21 @@ def field(random, size: int, length: float, angle: float, gamma: float = 1.0) ->
     """
     vector = length * np.array([np.cos(np.deg2rad(angle)), -np.sin(np.deg2rad(angle))])
     slopes = random.uniform(-1, 1, (2, 2)) * length / size
-    return field_blur(vector, slopes, gamma)
+    return field_blur(size, vector, slopes, gamma)
 
 
-def field_blur(vector: np.ndarray, slopes: np.ndarray, gamma: float = 1.0) -> MovedBlur:
-    """The blur of the field vector + slopes @ (x, y), (x, y) in pixels from the middle, y down.
+def field_blur(size: int, vector: np.ndarray, slopes: np.ndarray, gamma: float = 1.0) -> MovedBlur:
+    """The blur of the field vector + slopes @ (x, y), (x, y) in pixels from the middle of `size`,
+    y down.
 
     Each pixel is the mean along its own vector, centred on it. Slopes of zero are a line.
     """
-    length, count = float(np.hypot(*vector)), _count(2 * np.hypot(*vector))
+    length = float(np.hypot(*vector))
+    longest = length + np.linalg.norm(slopes, 2) * size / 2
+    count = _count(longest / FIELD_SPACING)
     time = (np.arange(count) + 0.5) / count - 0.5
     # A pixel is itself a pixel wide, which a line's length counts; see `linear_motion_kernel`.
-    own = np.sqrt(max(0.0, 1 - 1 / max(length, 1) ** 2))
+    own = np.sqrt(1 - 1 / max(longest, 1) ** 2)
     instants = np.tile(np.eye(3), (count, 1, 1))
     instants[:, :2, 2] += own * time[:, None] * vector
     instants[:, :2, :2] += own * time[:, None, None] * slopes
