@@ -124,6 +124,11 @@ class RunPaths:
         """The same for deblurring by physics, in notebook 07."""
         return self.results / "physics_scores.csv"
 
+    @property
+    def kind_scores(self) -> Path:
+        """The same for restorers trained on each kind of blur, in notebook 10."""
+        return self.results / "kind_scores.csv"
+
     def physics_pictures(self, dataset: str) -> Path:
         """What the blind method made of a test set, and from what."""
         return self.results / "physics" / f"{dataset}.npz"

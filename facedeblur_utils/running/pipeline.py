@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from facedeblur_utils.data.datasets import DATASETS, DRAWS, MASKS, RECIPE_KEYS, SOURCE_KEYS
@@ -10,7 +10,7 @@ from facedeblur_utils.errors import UsageError
 from facedeblur_utils.models.networks import NETWORKS
 from facedeblur_utils.paths import BELOW_INPUT, NOTEBOOKS, PACKAGE, WEIGHTS, RunPaths
 from facedeblur_utils.profiles import Profile
-from facedeblur_utils.training.experiments import THESIS, Run, restorer_runs, training_runs
+from facedeblur_utils.training.experiments import THESIS, Run, kind_runs, restorer_runs, training_runs
 
 TABLES = {
     "01": ["table_1_1", "table_1_2", *(f"table_2_{number:02d}" for number in range(1, 11))],
@@ -148,6 +148,21 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
     made = [paths.results / f"deblurred.{kind}" for kind in ("png", "html")]
     own = {"extras": tuple(shown), "keys": ("image_size",)}
     chain.append(declare.stage("08_deblur_your_photo", weights, outputs=made, **own))
+    made = [paths.tables / "table_x_kinds_of_blur.csv", paths.figures / "fig_x_kinds_of_blur.png"]
+    blurred = ("image_size", "blur_length", "blur_gamma", "seed")
+    chain.append(declare.stage("09_kinds_of_blur", (*data, facts), outputs=made, keys=blurred))
+    made = [paths.kind_scores, paths.tables / "table_x_blur_comparison.csv", paths.discussion("10")]
+    chain.append(
+        training_stage(
+            declare,
+            "10_blur_comparison",
+            list(kind_runs(profile).values()),
+            (*data, facts),
+            seeds=profile.kind_seeds,
+            keys=(*blurred, "composite", "kind_runs", "kind_seeds"),
+            outputs=made,
+        )
+    )
     made = [paths.tables / "table_x_metric_audit.csv", paths.discussion("13")]
     # It takes the networks' weights at the last epoch, and the scores that the articles report.
     needed = (*literature, *results, paths.scores)
@@ -156,15 +171,23 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
 
 
 def training_stage(
-    declare: Declaration, notebook: str, runs: list[Run], needed: tuple[Path, ...], *, keys=(), **rest
+    declare: Declaration,
+    notebook: str,
+    runs: list[Run],
+    needed: tuple[Path, ...],
+    *,
+    seeds: int = 0,
+    keys=(),
+    **rest,
 ) -> Stage:
-    """A notebook that trains `runs`.
+    """A notebook that trains `runs`, from `seeds` seeds each (0: the profile's).
 
     How many epochs they take stands in the runs themselves; more seeds add files. What only changes how
     fast a network trains (threads, processes, compile) is no reason to look at it again.
     """
     profile, paths = declare.profile, declare.paths
-    trained = [path for run in runs for path in checkpoint_files(run, profile, paths)]
+    seeds = seeds or profile.seeds
+    trained = [path for run in runs for path in checkpoint_files(run, replace(profile, seeds=seeds), paths)]
     training = {"image_size", "batch_size", "precision", "seed"}
     return declare.stage(
         notebook,

@@ -1,0 +1,207 @@
+"""Notebooks 09 and 10: kinds of blur side by side, and what restorers trained on each gain on the others."""
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from facedeblur_utils.blur.kinds import BLURS
+from facedeblur_utils.blur.operators import to_light
+from facedeblur_utils.evaluation.blur_comparison import INDEPENDENT
+from facedeblur_utils.evaluation.scores import INPUT, SEED, SHARP
+from facedeblur_utils.profiles import Profile
+from facedeblur_utils.reporting.figures import COLUMN, DIVERGING, WIDE, styled
+from facedeblur_utils.reporting.panels import show_image
+
+WORDS = {name: kind.words for name, kind in BLURS.items()} | {
+    "line_head": "line, head alone",
+    "line_face": "line, face alone",
+    "all": "all kinds",
+    "camera": "camera pipeline",
+    INDEPENDENT: "independent set",
+    SHARP: "sharp",
+}
+SEGMENTED = ("line_head", "line_face")  # against the line everywhere
+NOT_MOTION = ("disc", "gaussian")
+PER_ROW = 6  # pictures of a plate
+DOTS = 5  # along each side of a picture of dots
+
+
+def strengths(sharp: np.ndarray, image_ids: list[str], profile: Profile, random_of) -> pd.DataFrame:
+    """How much each kind blurs the faces `sharp`, uint8 (N, S, S, 3): rows by kind and image.
+
+    `random_of(kind, image_id)` gives each draw's generator. Columns: PSNR of the blurred face (dB), length
+    (pixels), share of the kernel's widths that its weight fills (`peak`, the highest weight).
+    """
+    rows = []
+    for name, kind in BLURS.items():
+        for picture, image_id in zip(sharp, image_ids, strict=True):
+            blur = kind(random_of(name, image_id), len(picture), profile)
+            error = np.mean((blur.apply(picture).astype(float) - picture) ** 2)
+            psnr = 10 * np.log10(255**2 / max(error, 1e-9))
+            rows.append((name, image_id, psnr, blur.parameters["length"], float(blur.kernel.max())))
+    return pd.DataFrame(rows, columns=["kind", "image_id", "psnr", "length", "peak"])
+
+
+def strength_table(each: pd.DataFrame) -> pd.DataFrame:
+    """By kind: what it is, who describes it, mean and standard deviation of PSNR, mean length and peak."""
+    by_kind = each.groupby("kind", sort=False)
+    return pd.DataFrame(
+        {
+            "models": [BLURS[name].words for name in by_kind.groups],
+            "source": [BLURS[name].source for name in by_kind.groups],
+            "PSNR (dB)": by_kind["psnr"].mean(),
+            "SD (dB)": by_kind["psnr"].std(),
+            "length (px)": by_kind["length"].mean(),
+            "peak": by_kind["peak"].mean(),
+        }
+    ).rename_axis("Kind")
+
+
+@styled
+def plate(sharp: np.ndarray, blurs: dict) -> Figure:
+    """`sharp`, uint8 (S, S, 3), under each of `blurs` by name, and below it a grid of dots of light likewise.
+
+    Each dot shows the kernel where it stands.
+    """
+    size = len(sharp)
+    dots = np.zeros((size, size), np.float32)
+    at = ((np.arange(DOTS) + 0.5) / DOTS * size).astype(int)
+    dots[np.ix_(at, at)] = 1
+    columns = [("sharp", sharp, dots)]
+    columns += [(WORDS[name], blur.apply(sharp), blur.linear(dots)) for name, blur in blurs.items()]
+    blocks = -(-len(columns) // PER_ROW)
+    side = WIDE / PER_ROW
+    fig, axes = plt.subplots(2 * blocks, PER_ROW, figsize=(WIDE, blocks * (2 * side + 0.15)), squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for number, (title, face, spots) in enumerate(columns):
+        block, column = divmod(number, PER_ROW)
+        above, below = axes[2 * block, column], axes[2 * block + 1, column]
+        show_image(above, face)
+        above.set_title(title, fontsize=7)
+        # The root shows faint tails beside bright middles, as an eye would.
+        below.imshow(to_light(spots / max(spots.max(), 1e-9), 0.5), cmap="gray_r", vmin=0, vmax=1)
+        below.set(xticks=[], yticks=[])
+        below.set_axis_on()
+    return fig
+
+
+def seed_gains(scores: pd.DataFrame) -> pd.DataFrame:
+    """Mean gain in PSNR (dB) over the blurred input by `training`, `test` and training `seed`.
+
+    On sharp faces, whose input has no finite PSNR, the mean PSNR of the output.
+    """
+    psnr = scores[(scores["metric"] == "psnr") & (scores["region"] == "whole")]
+    wide = psnr.pivot_table(index=["dataset", "image_id"], columns="model", values="value", sort=False)
+    before = wide.pop(INPUT).where(wide.index.get_level_values("dataset") != SHARP, 0.0)
+    gains = wide.sub(before, axis=0).groupby("dataset", sort=False).mean()
+    long = gains.melt(ignore_index=False, var_name="model", value_name="gain").reset_index(names="test")
+    parts = long["model"].str.split(SEED, n=1, expand=True, regex=False).reindex(columns=[0, 1])
+    return long.assign(training=parts[0].str[1:], seed=parts[1].fillna("1").astype(int))[
+        ["training", "test", "seed", "gain"]
+    ]
+
+
+def matrix(gains: pd.DataFrame, how: str = "mean") -> pd.DataFrame:
+    """Rows: what was trained on; columns: what was tested on; mean (or std) over training seeds, dB."""
+    table = gains.pivot_table(index="training", columns="test", values="gain", aggfunc=how, sort=False)
+    return table.reindex(columns=[name for name in gains["test"].unique() if name in table])
+
+
+def matrix_table(gains: pd.DataFrame) -> pd.DataFrame:
+    """The matrix as text, mean ± standard deviation over training seeds, with the mean over unseen motion."""
+    means, spread = matrix(gains), matrix(gains, "std").reindex(columns=matrix(gains).columns)
+    cells = means.copy().astype(object)
+    for test in means:
+        for training in means.index:
+            deviation = spread.at[training, test] if training in spread.index else np.nan
+            cells.at[training, test] = _with_spread(means.at[training, test], deviation)
+    unseen = carried(gains).groupby("training", sort=False)["gain"].agg(["mean", "std"])
+    cells.insert(0, "unseen motion", [_with_spread(*unseen.loc[name]) for name in cells.index])
+    return cells.rename(index=WORDS, columns=WORDS).rename_axis("Trained on").rename_axis(None, axis=1)
+
+
+def carried(gains: pd.DataFrame) -> pd.DataFrame:
+    """By `training` and `seed`: mean gain over the tests of motion that everyone is compared on.
+
+    Whole pictures of other kinds of motion than the one trained on, cameras and the independent set: not what
+    is no motion, not what is segmented, not sharp faces. A mixture is tested on all of them.
+    """
+    apart = (*NOT_MOTION, *SEGMENTED, SHARP)
+    part = gains[~gains["test"].isin(apart)]
+    own = part["test"] == part["training"].replace(dict.fromkeys(SEGMENTED, "line"))
+    return part[~own].groupby(["training", "seed"], sort=False, as_index=False)["gain"].mean()
+
+
+@styled
+def heat_map(gains: pd.DataFrame) -> Figure:
+    """The matrix of gains as colours and numbers, at the width of a column; sharp faces are left out."""
+    means = matrix(gains).drop(columns=SHARP, errors="ignore")
+    limit = np.nanmax(np.abs(means.to_numpy()))
+    rows, columns = means.shape
+    fig, axis = plt.subplots(figsize=(COLUMN, COLUMN * (0.32 + 0.62 * rows / columns)))
+    axis.imshow(means, cmap=f"{DIVERGING}_r", vmin=-limit, vmax=limit, aspect="auto")
+    axis.set_xticks(range(columns), [WORDS.get(name, name) for name in means], rotation=90, fontsize=5.5)
+    axis.set_yticks(range(rows), [WORDS.get(name, name) for name in means.index], fontsize=5.5)
+    axis.set_xlabel("tested on")
+    axis.set_ylabel("trained on")
+    axis.spines[:].set_visible(False)
+    axis.tick_params(length=0)
+    for row, line in enumerate(means.to_numpy()):
+        for column, value in enumerate(line):
+            light = abs(value) > 0.65 * limit
+            text = f"{value:.1f}".replace("-", "−")
+            axis.text(column, row, text, ha="center", va="center", fontsize=4.5, color="w" if light else "k")
+    return fig
+
+
+def sentences(gains: pd.DataFrame) -> str:
+    """Which training blur carries furthest, and whether segmenting matters more or less than the kind."""
+    far = carried(gains)
+    seeds = far["seed"].nunique()
+    mean = far.groupby("training", sort=False)["gain"].mean()
+    spread = far.groupby("training", sort=False)["gain"].std()
+    single = [name for name in mean.index if name in BLURS and name not in NOT_MOTION]
+    said = []
+    if single:
+        best, worst = mean[single].idxmax(), mean[single].idxmin()
+        line = (
+            f"**Which training blur carries furthest?** Of single kinds of motion, *{WORDS[best]}*: "
+            f"{_with_spread(mean[best], spread[best])} dB on motion that it was not trained on, against "
+            f"{_with_spread(mean[worst], spread[worst])} dB for *{WORDS[worst]}*, the least"
+        )
+        mixed = [name for name in mean.index if name not in BLURS and name not in SEGMENTED]
+        if mixed:
+            parts = (f"*{WORDS[name]}* {_with_spread(mean[name], spread[name])} dB" for name in mixed)
+            line += f"; of mixtures, which have seen part of what they are tested on, {', '.join(parts)}"
+        said.append(f"{line}.")
+    segmented = [name for name in SEGMENTED if name in mean.index]
+    if segmented and "line" in mean.index and len(single) > 1:
+        table = far.pivot(index="seed", columns="training", values="gain")
+        losses = {name: table["line"] - table[name] for name in segmented}
+        parts = ", ".join(
+            f"*{WORDS[n]}* costs {_with_spread(e.mean(), e.std())} dB" for n, e in losses.items()
+        )
+        kinds = table[single].std(axis=1).mean()
+        largest = max(each.mean() for each in losses.values())
+        more = "more" if abs(largest) > kinds else "less"
+        said.append(
+            f"**Segmented blur or kind of blur?** Blurring a part instead of all of the training pictures "
+            f"matters {more} than the kind of motion: against the line everywhere, {parts} on the same "
+            f"tests, while among {len(single)} kinds of motion the standard deviation is {kinds:.2f} dB."
+        )
+    unit = (
+        "one training seed, so the spread between seeds is unknown"
+        if seeds == 1
+        else f"{seeds} training seeds"
+    )
+    said.append(
+        f"The unit is the training seed ({unit}); all restorers are the same network after as many steps."
+    )
+    return " ".join(said)
+
+
+def _with_spread(mean: float, spread: float) -> str:
+    shown = f"{mean:+.2f}".replace("-", "−")
+    return shown if np.isnan(spread) else f"{shown} ± {spread:.2f}"
