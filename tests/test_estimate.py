@@ -42,20 +42,19 @@ def test_the_wall_clock_is_that_of_the_schedule(tmp_path):
 
 def test_only_what_is_left_of_a_training_counts(plan):
     run = training_runs(plan.profile)["GSFB1"]
-    assert estimate.images_to_train(run, plan, 1000) == pytest.approx(run.epochs * 900)
+    assert estimate.images_to_train(run, plan, 1000, 1) == pytest.approx(run.epochs * 900)
     history = plan.paths.training("GSFB1").history
     history.parent.mkdir(parents=True)
     history.write_text("epoch,loss\n1,0.5\n2,0.4\n")
-    assert estimate.images_to_train(run, plan, 1000) == pytest.approx((run.epochs - 2) * 900)
-    two = dataclasses.replace(plan, profile=dataclasses.replace(plan.profile, seeds=2))
-    assert estimate.images_to_train(run, two, 1000) == pytest.approx((2 * run.epochs - 2) * 900)
+    assert estimate.images_to_train(run, plan, 1000, 1) == pytest.approx((run.epochs - 2) * 900)
+    assert estimate.images_to_train(run, plan, 1000, 2) == pytest.approx((2 * run.epochs - 2) * 900)
 
 
 def test_a_slower_machine_takes_longer_in_training_and_in_all_else(plan):
     stage = next(stage for stage in plan.chain if stage.name == "04_train_gan_GSFB1")
     usual = estimate.stage_seconds(stage, plan, SPEED)
     work = estimate.WORK["04"][0]
-    images = estimate.images_to_train(stage.runs[0], plan, 999)
+    images = estimate.images_to_train(stage.runs[0], plan, 999, 1)
     assert usual == pytest.approx(estimate.BESIDE_STEPS * images / 10 + work)
     slow = SPEED | {"gan": 5.0, "yardstick": 2 * estimate.REFERENCE}
     assert estimate.stage_seconds(stage, plan, slow) == pytest.approx(2 * usual)

@@ -18,17 +18,17 @@ from facedeblur_utils.training import experiments, identity, loops
 
 # Profile key -> another value, and the stages that it makes stale by themselves (numbers; 03 and 04 train).
 # What changes only through its inputs waits for them and is not named.
-A, G, N = "03", "04", "07"
-EVERY = {"01", "02", A, G, "05", "06", N, "08", "13"}
+A, G, N, KINDS, C = "03", "04", "07", "09", "10"
+EVERY = {"01", "02", A, G, "05", "06", N, "08", KINDS, C, "13"}
 KEYS = {
     "name": ("other", EVERY),  # in captions, and the folder
     "description": ("other words", set()),
-    "image_size": (48, {"02", A, G, "05", N, "08"}),
+    "image_size": (48, {"02", A, G, "05", N, "08", KINDS, C}),
     "epochs": (3, {A, G, "05", "06", "13"}),
     "checkpoint_epoch": (2, {G, "05", "06"}),
     "mixed_epochs": (8, {G, "05", "06"}),
     "short_mixed_epochs": (8, {G, "05", "06"}),
-    "batch_size": (3, {A, G, "05", N}),
+    "batch_size": (3, {A, G, "05", N, C}),
     "autoencoder_width": (8, {A, N}),
     "gan_width": (4, {G, N}),
     "source": ("/elsewhere", {"02"}),
@@ -40,28 +40,28 @@ KEYS = {
     "split": ((0.8, 0.1, 0.1), {"02"}),
     "smallest_face": (0.1, {"02"}),
     "blur_kind": ("trajectory", {"02"}),
-    "blur_length": ((0.1, 0.2), {"02"}),
-    "blur_gamma": (2.2, {"02"}),
+    "blur_length": ((0.1, 0.2), {"02", KINDS, C}),
+    "blur_gamma": (2.2, {"02", KINDS, C}),
     "noise": (0.01, {"02"}),
-    "composite": ("matte", {"02"}),
+    "composite": ("matte", {"02", C}),
     "autoencoder_vgg": ("imagenet", {A}),
-    "restorer_width": (8, {N}),
+    "restorer_width": (8, {N, C}),
     "restorer_epochs": (3, {N}),
-    "restorer_crop": (16, {N}),
-    "restorer_average": (0.5, {N}),
+    "restorer_crop": (16, {N, C}),
+    "restorer_average": (0.5, {N, C}),
     "restorer_runs": (("NSFB2",), {N}),
-    "kind_runs": (("line",), set()),
-    "kind_epochs": (3, set()),
-    "kind_seeds": (2, set()),
+    "kind_runs": (("line",), {C}),
+    "kind_epochs": (3, {C}),
+    "kind_seeds": (2, {C}),
     "gan_norm": ("batch", {G, N}),
     "autoencoder_rate": (0.01, {A}),
     "gan_rate": (0.01, {G}),
-    "restorer_rate": (0.01, {N}),
-    "seed": (1, {"02", A, G, "05", N}),
+    "restorer_rate": (0.01, {N, C}),
+    "seed": (1, {"02", A, G, "05", N, KINDS, C}),
     "seeds": (3, {"05", "06"}),  # further runs beside those that are there
     "jobs": (4, set()),
     "threads": (2, set()),
-    "precision": ("fp32", {A, G, N}),
+    "precision": ("fp32", {A, G, N, C}),
     "compile": (True, set()),
     "processes": (2, set()),
     "mirror": ("/drive", set()),

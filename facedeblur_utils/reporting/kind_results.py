@@ -5,13 +5,14 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from facedeblur_utils.blur.kernels import generator_for
 from facedeblur_utils.blur.kinds import BLURS
 from facedeblur_utils.blur.operators import to_light
 from facedeblur_utils.evaluation.blur_comparison import INDEPENDENT
 from facedeblur_utils.evaluation.scores import INPUT, SEED, SHARP
 from facedeblur_utils.profiles import Profile
+from facedeblur_utils.reporting.data_figures import show_image
 from facedeblur_utils.reporting.figures import COLUMN, DIVERGING, WIDE, styled
-from facedeblur_utils.reporting.panels import show_image
 
 WORDS = {name: kind.words for name, kind in BLURS.items()} | {
     "line_head": "line, head alone",
@@ -27,16 +28,16 @@ PER_ROW = 6  # pictures of a plate
 DOTS = 5  # along each side of a picture of dots
 
 
-def strengths(sharp: np.ndarray, image_ids: list[str], profile: Profile, random_of) -> pd.DataFrame:
+def strengths(sharp: np.ndarray, image_ids: list[str], profile: Profile) -> pd.DataFrame:
     """How much each kind blurs the faces `sharp`, uint8 (N, S, S, 3): rows by kind and image.
 
-    `random_of(kind, image_id)` gives each draw's generator. Columns: PSNR of the blurred face (dB), length
-    (pixels), share of the kernel's widths that its weight fills (`peak`, the highest weight).
+    Columns: PSNR of the blurred face (dB), length (pixels), and `peak`, the kernel's highest weight.
     """
     rows = []
     for name, kind in BLURS.items():
         for picture, image_id in zip(sharp, image_ids, strict=True):
-            blur = kind(random_of(name, image_id), len(picture), profile)
+            random = generator_for(profile.seed, f"strength {name}", image_id)
+            blur = kind(random, len(picture), profile)
             error = np.mean((blur.apply(picture).astype(float) - picture) ** 2)
             psnr = 10 * np.log10(255**2 / max(error, 1e-9))
             rows.append((name, image_id, psnr, blur.parameters["length"], float(blur.kernel.max())))

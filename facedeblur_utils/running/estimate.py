@@ -43,6 +43,8 @@ WORK = {
     "06": (16.0, 0.0, 0.05),
     "07": (30.0, 0.0, 0.8),
     "08": (8.0, 0.0, 0.0),
+    "09": (6.0, 0.0, 0.3),
+    "10": (12.0, 0.0, 0.6),
     "13": (12.0, 0.0, 0.1),
 }
 WORTH_MEASURING = 50_000  # images to train; below, SMALL_SPEED (images/s) is near enough
@@ -58,7 +60,7 @@ def expected(plan: Plan, names: Iterable[str], measure: bool = True) -> dict[str
     """
     chosen = [stage for stage in plan.chosen if stage.name in set(names)]
     faces = _faces(plan.profile)
-    images = sum(images_to_train(run, plan, faces) for stage in chosen for run in stage.runs)
+    images = sum(images_to_train(run, plan, faces, stage.seeds) for stage in chosen for run in stage.runs)
     speed = {"yardstick": REFERENCE} | dict.fromkeys(NETWORKS, SMALL_SPEED)
     if images > WORTH_MEASURING:
         speed = speeds(plan.profile, plan.jobs, measure)
@@ -98,16 +100,17 @@ def stage_seconds(stage: Stage, plan: Plan, speed: dict[str, float]) -> float:
     profile, faces = plan.profile, _faces(plan.profile)
     always, by_face, by_test_face = WORK.get(stage.notebook.stem.partition("_")[0], (10.0, 0.0, 0.0))
     work = always + faces * (by_face + by_test_face * profile.split[2])
-    trains = [BESIDE_STEPS * images_to_train(run, plan, faces) / speed[run.network] for run in stage.runs]
+    images = (images_to_train(run, plan, faces, stage.seeds) / speed[run.network] for run in stage.runs)
+    trains = [BESIDE_STEPS * each for each in images]
     # Several runs of one notebook train side by side where the profile gives each one thread.
     at_once = min(len(trains), machine.available_cpus()) if profile.threads == 1 else 1
     return sum(trains) / max(1, at_once) + work * speed["yardstick"] / REFERENCE
 
 
-def images_to_train(run: Run, plan: Plan, faces: float) -> float:
-    """Images in the epochs that `run` has not been trained for yet, over all training seeds."""
+def images_to_train(run: Run, plan: Plan, faces: float, seeds: int) -> float:
+    """Images in the epochs that `run` has not been trained for yet, over all its training seeds."""
     epochs = 0
-    for seed in range(1, plan.profile.seeds + 1):
+    for seed in range(1, seeds + 1):
         history = plan.paths.training(run.name, seed).history
         try:
             done = len(history.read_text(encoding="utf-8").splitlines()) - 1

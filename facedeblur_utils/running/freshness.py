@@ -104,7 +104,7 @@ def set_aside(stage: Stage, profile: Profile, manifest: Manifest) -> list[str]:
     if damaged:
         why = dict.fromkeys(stage.renew, f"{Path(damaged[0]).name} was changed")
     for run in stage.runs:
-        for seed in range(1, profile.seeds + 1):
+        for seed in range(1, stage.seeds + 1):
             if said := _trained_otherwise(run, profile, manifest.paths, seed):
                 why[manifest.paths.training(run.name, seed).path] = said
     moved = []

@@ -52,6 +52,7 @@ class Stage:
     keys: frozenset[str] = frozenset()  # of the profile, that its outputs depend on
     settings: dict = field(default_factory=dict)  # what they depend on beyond the profile's values
     runs: tuple[Run, ...] = ()  # training runs whose files are among `kept`
+    seeds: int = 1  # training seeds of each of them
     renew: tuple[Path, ...] = ()  # set aside when `kept` files were damaged
 
     @property
@@ -196,6 +197,7 @@ def training_stage(
         keys=training.union(*(NETWORKS[run.network].profile_keys for run in runs), keys),
         settings={"runs": [asdict(run) for run in runs]},
         runs=tuple(runs),
+        seeds=seeds,
         renew=tuple(dict.fromkeys(path.parent for path in trained)),
         **rest,
     )
