@@ -60,17 +60,21 @@ def strength_table(each: pd.DataFrame) -> pd.DataFrame:
 
 
 @styled
-def plate(sharp: np.ndarray, blurs: dict) -> Figure:
+def plate(sharp: np.ndarray, blurs: dict, masks: dict[str, np.ndarray]) -> Figure:
     """`sharp`, uint8 (S, S, 3), under each of `blurs` by name, and below it a grid of dots of light likewise.
 
-    Each dot shows the kernel where it stands.
+    Each dot shows the kernel where it stands. What moves before a still background does so under its mask of
+    `masks`, bool (S, S) by name.
     """
     size = len(sharp)
     dots = np.zeros((size, size), np.float32)
     at = ((np.arange(DOTS) + 0.5) / DOTS * size).astype(int)
     dots[np.ix_(at, at)] = 1
     columns = [("sharp", sharp, dots)]
-    columns += [(WORDS[name], blur.apply(sharp), blur.linear(dots)) for name, blur in blurs.items()]
+    for name, blur in blurs.items():
+        part = BLURS[name].part
+        face = blur.under(sharp, masks[part], "matte") if part else blur.apply(sharp)
+        columns.append((WORDS[name], face, blur.linear(dots)))
     blocks = -(-len(columns) // PER_ROW)
     side = WIDE / PER_ROW
     fig, axes = plt.subplots(2 * blocks, PER_ROW, figsize=(WIDE, blocks * (2 * side + 0.15)), squeeze=False)
