@@ -84,6 +84,8 @@ def test_missing_new_and_altered_results_are_named(recorded):
 def test_only_a_reference_that_came_after_the_record_may_be_new(recorded):
     more = scores(1)[lambda frame: frame["model"] == "input"].assign(model="Physics")
     assert check(recorded, pd.concat([scores(1), more])) == []
+    by_region = scores(1).assign(region="face", metric="ssim_region", value=0.9).drop_duplicates(verify.KEYS)
+    assert check(recorded, pd.concat([scores(1), by_region])) == []
     further = more[more["dataset"] == "SFB1"].assign(model="input", dataset="SFB9")
     assert "input/SFB9/whole/psnr: not among" in check(recorded, pd.concat([scores(1), further]))[0]
 
