@@ -1,5 +1,6 @@
-"""What a face program gets out of a restored image: is a face found, and are its landmarks in place?"""
+"""What a face program gets out of a restored image: a face, its landmarks in place, the same person?"""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -26,6 +27,33 @@ def landmark_error(found: np.ndarray | None, true: np.ndarray | None) -> float:
     if found is None or true is None:
         return float("nan")
     return float(np.linalg.norm(found - true, axis=1).mean() / interocular(true))
+
+
+def average_landmark_distance(found: list[np.ndarray | None], true: list[np.ndarray | None]) -> float:
+    """AFLD (Table 2.7, Zhang et al. 2024): mean distance of landmarks over points and images, pixels.
+
+    Landmarks (K, 2) of each restored image and of its sharp one, None where no face is found: such pairs
+    don't count, so give their share beside it. NaN where no pair counts. Raises ValueError for lists of
+    different lengths.
+    """
+    pairs = [(a, b) for a, b in zip(found, true, strict=True) if a is not None and b is not None]
+    means = [np.linalg.norm(a - b, axis=1).mean() for a, b in pairs]
+    return float(np.mean(means)) if means else float("nan")
+
+
+def average_identity_similarity(
+    embed: Callable[[np.ndarray], np.ndarray], outputs: np.ndarray, sharp: np.ndarray
+) -> float:
+    """AFICS (Table 2.7, Zhang et al. 2024): mean cosine similarity of the persons in two sets, -1 to 1.
+
+    `embed` maps uint8 (N, H, W, 3) faces to (N, D) vectors of a face recognition network, which says what
+    the score means. Raises ValueError for sets of different shapes.
+    """
+    if outputs.shape != sharp.shape:
+        raise ValueError(f"AFICS needs two sets of one shape, got {outputs.shape} and {sharp.shape}")
+    first, second = (np.asarray(embed(images), np.float64) for images in (outputs, sharp))
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    return float(((first * second).sum(axis=1) / lengths).mean())
 
 
 class TaskScores:
