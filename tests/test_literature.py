@@ -612,6 +612,7 @@ def test_every_loss_and_metric_has_a_name_or_is_absent():
         assert names["item"].to_list() == load(table)[column].to_list()
         assert names["number"].to_list() == load(table)["number"].to_list()
     assert implementations.ABSENT not in set(names["object"])
+    assert implementations.ABSENT not in set(implementations.named("2.9")["object"])
     printed = load("2.7").set_index("number").to_dict("index")
     for _, row in implementations.named("2.7").iterrows():
         assert row["item"] in " ".join(map(str, printed[row["number"]].values()))

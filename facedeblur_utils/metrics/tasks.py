@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import lru_cache
 
+import cv2
 import numpy as np
 
 from facedeblur_utils.data import segmentation
@@ -11,6 +12,17 @@ from facedeblur_utils.data import segmentation
 EYE_CORNERS = (33, 133, 362, 263)
 OUTER_EYE_CORNERS = (33, 263)
 MOUTH_CORNERS = (61, 291)
+# Outlines: brow and lower lid of each eye, the nose, the outer lips.
+# fmt: off
+PARTS = {
+    "left eye": (46, 53, 52, 65, 55, 70, 63, 105, 66, 107, 33, 7, 163, 144, 145, 153, 154, 155, 133),
+    "right eye": (
+        276, 283, 282, 295, 285, 300, 293, 334, 296, 336, 263, 249, 390, 373, 374, 380, 381, 382, 362,
+    ),
+    "nose": (168, 197, 195, 5, 4, 1, 2, 97, 98, 64, 48, 115, 220, 326, 327, 294, 278, 344, 440),
+    "mouth": (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185),
+}
+# fmt: on
 
 
 def interocular(landmarks: np.ndarray) -> float:
@@ -73,6 +85,23 @@ class TaskScores:
             found.append(float(landmarks is not None))
             errors.append(landmark_error(landmarks, self._true[image_id]))
         return {"face_found": np.array(found), "landmark_error": np.array(errors)}
+
+
+def face_parts(landmarks: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Masks (4, height, width) of `PARTS`, bool, and how visible each is, (4,) from 0 to 1.
+
+    A part is the hull of its `landmarks` (478, 2), pixels. It is visible by the share of its points inside
+    the image, and an eye in a turned head also by its width over that of the wider eye.
+    """
+    masks = np.zeros((len(PARTS), *shape), np.uint8)
+    corners = [landmarks[list(points)] for points in PARTS.values()]
+    for mask, points in zip(masks, corners, strict=True):
+        cv2.fillConvexPoly(mask, cv2.convexHull(np.round(points).astype(np.int32)), 1)
+    limits = np.array(shape[::-1]) - 0.5  # pixels reach half a pixel beyond their centres
+    inside = [((points >= -0.5) & (points < limits)).all(axis=1).mean() for points in corners]
+    widths = [float(np.ptp(points[:, 0])) for points in corners[:2]]
+    turned = [width / max(*widths, 1e-6) for width in widths] + [1.0, 1.0]
+    return masks.astype(bool), np.array(inside) * np.array(turned)
 
 
 @lru_cache(maxsize=256)

