@@ -175,12 +175,14 @@ def test_identity_by_hand():
 
 
 def test_reblur_by_hand():
-    kernels = torch.stack([KERNEL, torch.rot90(KERNEL)])
-    found = losses.blur_with_kernels(SHARP, kernels)
-    for image, kernel, blurred in zip(SHARP, kernels, found, strict=True):
+    generator = torch.Generator().manual_seed(5)
+    images = torch.rand(2, 3, 12, 16, generator=generator, dtype=torch.float64)
+    kernels = torch.rand(2, 5, 5, generator=generator, dtype=torch.float64)
+    found = losses.blur_with_kernels(images, kernels)
+    for image, kernel, blurred in zip(images, kernels, found, strict=True):
         by_scipy = convolve(image[1].numpy(), kernel.numpy(), mode="mirror")
         np.testing.assert_allclose(blurred[1], by_scipy, atol=1e-12)
-    value = losses.reblur_loss(SHARP, found + 0.25, lambda x: losses.blur_with_kernels(x, kernels))
+    value = losses.reblur_loss(images, found + 0.25, lambda x: losses.blur_with_kernels(x, kernels))
     assert value.item() == pytest.approx(0.25)
 
 

@@ -81,21 +81,28 @@ def test_shape_of_known_gaussians_is_found(shape):
 
 
 def test_patch_statistics_by_hand(face):
-    features, sharpness = no_reference.patch_statistics(face[:70, :100])
-    assert features.shape == (6, 36) and sharpness.shape == (6,)
-    luma = np.round(face[:64, :96] @ [0.299, 0.587, 0.114])
+    features, sharpness = no_reference.patch_statistics(face[:100, :127])
+    assert features.shape == (9, 36) and sharpness.shape == (9,)
+    luma = np.round(face[:96, :96] @ [0.299, 0.587, 0.114])
     window = stats.norm.pdf(np.arange(-3, 4), scale=7 / 6)
     window = np.outer(window, window) / window.sum() ** 2
-    block = luma[32:64, 32:64]  # whose windows lie wholly inside all but the lower rows
-    values = []
-    for row in range(32, 60):
-        for column in range(32, 64):
-            around = luma[row - 3 : row + 4, column - 3 : column + 4]
-            mean = (window * around).sum()
-            deviation = np.sqrt((window * (around - mean) ** 2).sum())
-            values.append((luma[row, column] - mean) / (deviation + 1))
-    assert features[4, 1] == pytest.approx(np.square(values).mean(), rel=0.05)
-    assert block.std() > 0
+    values, deviations = np.zeros((32, 32)), np.zeros((32, 32))
+    for row, column in np.ndindex(32, 32):  # of the patch in the middle
+        around = luma[row + 29 : row + 36, column + 29 : column + 36]
+        mean = (window * around).sum()
+        deviations[row, column] = np.sqrt((window * (around - mean) ** 2).sum())
+        values[row, column] = (luma[row + 32, column + 32] - mean) / (deviations[row, column] + 1)
+    assert sharpness[4] == pytest.approx(deviations.mean(), rel=1e-3)
+    assert features[4, 1] == pytest.approx(np.square(values).mean(), rel=1e-3)
+    products = (
+        values[:, :-1] * values[:, 1:],
+        values[:-1] * values[1:],
+        values[:-1, :-1] * values[1:, 1:],
+        values[:-1, 1:] * values[1:, :-1],
+    )
+    for start, product in zip((4, 8, 12, 16), products, strict=True):
+        both = [np.square(product[side]).mean() for side in (product < 0, product > 0)]
+        np.testing.assert_allclose(features[4, start : start + 2], both, rtol=1e-3)
 
 
 def test_weights_say_where_they_come_from():

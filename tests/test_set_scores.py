@@ -49,8 +49,8 @@ def test_missing_weights_are_one_line(monkeypatch, tmp_path):
 
 def test_average_landmark_distance_by_hand():
     true = np.zeros((4, 2))
-    found = [np.tile([3.0, 4.0], (4, 1)), None, np.tile([0.0, 1.0], (4, 1))]
-    assert average_landmark_distance(found, [true, true, true]) == pytest.approx(3.0)  # (5 + 1) / 2
+    found = [np.array([[3.0, 4.0], [0, 0], [0, 3], [0, 0]]), None, np.tile([0.0, 1.0], (4, 1))]
+    assert average_landmark_distance(found, [true, true, true]) == pytest.approx(1.5)  # of 2 and 1
     assert np.isnan(average_landmark_distance([None], [true]))
     with pytest.raises(ValueError):
         average_landmark_distance(found, [true])

@@ -86,7 +86,7 @@ def patch_statistics(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     height, width = (n // PATCH * PATCH for n in image.shape[:2])
     luma, features, sharpness = _luma(image[:height, :width]), [], None
     for side in (PATCH, PATCH // 2):
-        normalised, deviation = (_patches(plane, side) for plane in _normalised(luma[0, 0].numpy()))
+        normalised, deviation = (_patches(plane, side) for plane in _normalised(luma[0, 0].double().numpy()))
         sharpness = deviation.mean(axis=(1, 2)) if sharpness is None else sharpness
         features.append(_scale_statistics(normalised))
         luma = imresize(luma, sizes=(luma.size(2) // 2, luma.size(3) // 2))
@@ -162,7 +162,7 @@ def _normalised(luma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _patches(plane: np.ndarray, side: int) -> np.ndarray:
     """(H, W) -> (P, side, side), row by row."""
     rows, columns = plane.shape[0] // side, plane.shape[1] // side
-    return plane.reshape(rows, side, columns, side).swapaxes(1, 2).reshape(-1, side, side).astype(np.float64)
+    return plane.reshape(rows, side, columns, side).swapaxes(1, 2).reshape(-1, side, side)
 
 
 def _scale_statistics(patches: np.ndarray) -> np.ndarray:
