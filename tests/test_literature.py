@@ -637,6 +637,8 @@ def test_metrics_of_equal_images_have_their_limits(no_lpips):
     assert found.pop("BRISQUE") > 50 and found.pop("NIQE") > 5 and found.pop("PI") > 3  # noise isn't natural
     limits = {"MSE": 0, "RMSE": 0, "PSNR": float("inf"), "SSIM": 1, "MS-SSIM": 1, "VIF": 1, "GMSD": 0}
     assert found == pytest.approx(limits, abs=1e-4)
+    shifted = implementations.scores(face // 2 + 20, face // 2, implementations.FurtherMetrics(176))
+    assert shifted["RMSE"] == pytest.approx(20 / 255) and shifted["MSE"] == pytest.approx((20 / 255) ** 2)
 
 
 def test_growing_blur_confirms_table_2_10(no_lpips):
