@@ -1,6 +1,7 @@
 """The package's rooms: imports go downwards only and in no circle, and no room is crowded."""
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,9 @@ def test_a_wrong_import_is_found(tmp_path):
     assert upwards(package) == ["facedeblur_utils.blur.kernels imports facedeblur_utils.data.faces"]
     with pytest.raises(AssertionError, match="cycle"):
         longest_chain(package)
+
+
+def test_every_room_is_installed():
+    listed = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    rooms = [f"{PACKAGE.name}.{file.parent.name}" for file in PACKAGE.glob("*/__init__.py")]
+    assert sorted(listed) == sorted([PACKAGE.name, *rooms])

@@ -9,7 +9,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from facedeblur_utils.blur.kernels import linear_motion_kernel
-from facedeblur_utils.metrics.psnr_ssim import psnr, ssim
+from facedeblur_utils.metrics.psnr_ssim import psnr, ssim, ssim_region
 
 SKIMAGE = {
     "gaussian_weights": True,
@@ -129,6 +129,75 @@ def test_only_the_mask_counts(metric):
     assert metric(spoiled, target).item() < metric(output, target).item()
 
 
+def square_mask(count=1, size=40):
+    mask = torch.zeros(count, size, size, dtype=torch.bool)
+    mask[:, 9:28, 12:33] = True
+    return mask
+
+
+def test_a_perfect_face_in_noise_is_perfect_in_its_region_alone():
+    target, mask = faces(1), square_mask()
+    output = torch.where(mask[:, None], target, noisy(target, 0.5))
+    assert ssim_region(output, target, mask).item() == pytest.approx(1, abs=1e-6)
+    assert ssim(output, target, mask).item() < 0.9
+    assert torch.isinf(psnr(output, target, mask)).all()
+    mirrored = torch.where(mask[:, None], noisy(target, 0.5), target)
+    assert ssim_region(mirrored, target, mask).item() < ssim(mirrored, target, mask).item()
+
+
+def test_nothing_outside_a_region_counts():
+    target, mask = faces(1), square_mask()
+    output = noisy(target, 0.1)
+    value = ssim_region(output, target, mask)
+    for outside in (0.0, 1.0, float("nan")):
+        torch.testing.assert_close(
+            ssim_region(output.masked_fill(~mask[:, None], outside), target, mask), value
+        )
+
+
+def test_region_of_all_pixels_is_scikit_images_score():
+    target = faces()
+    output = noisy(target, 0.1)
+    by_skimage = [
+        structural_similarity(x, y, **SKIMAGE) for x, y in zip(nhwc(output), nhwc(target), strict=True)
+    ]
+    everywhere = torch.ones(4, 1, 40, 40, dtype=torch.bool)
+    np.testing.assert_allclose(ssim_region(output, target, everywhere), by_skimage, atol=1e-5)
+
+
+def test_ssim_in_a_region_by_hand():
+    """Window by window: weighted moments of the window's pixels in the mask, each window by its share."""
+    target, mask = faces(1, size=16).double(), torch.zeros(1, 16, 16, dtype=torch.bool)
+    output = noisy(target, 0.1)
+    mask[:, 3:9, 6:] = True
+    gauss = np.exp(-((np.arange(11) - 5) ** 2) / (2 * 1.5**2))
+    gauss = np.outer(gauss, gauss) / gauss.sum() ** 2
+    scores, shares = [], []
+    for channel in range(3):
+        x, y, inside = output[0, channel].numpy(), target[0, channel].numpy(), mask[0].numpy()
+        for i in range(6):
+            for j in range(6):
+                window = (slice(i, i + 11), slice(j, j + 11))
+                chosen = inside[window]
+                weights = gauss[chosen]
+                cov = np.cov(x[window][chosen], y[window][chosen], aweights=weights, bias=True)
+                mx, my = (np.average(a[window][chosen], weights=weights) for a in (x, y))
+                value = (2 * mx * my + 1e-4) / (mx**2 + my**2 + 1e-4)
+                value *= (2 * cov[0, 1] + 9e-4) / (cov[0, 0] + cov[1, 1] + 9e-4)
+                scores.append(value)
+                shares.append(weights.sum())
+    by_hand = np.average(scores, weights=shares)
+    assert ssim_region(output, target, mask).item() == pytest.approx(by_hand, abs=1e-9)
+
+
+def test_thin_and_empty_regions():
+    target = faces(2)
+    mask = torch.zeros(2, 40, 40, dtype=torch.bool)
+    mask[0, 20, 10:30] = True  # one row: no window lies wholly inside
+    values = ssim_region(noisy(target, 0.1), target, mask)
+    assert 0 < values[0] < 1 and torch.isnan(values[1])
+
+
 @pytest.mark.parametrize("metric", [psnr, ssim])
 def test_more_noise_and_longer_blur_score_worse(metric):
     target = faces(size=48)
@@ -183,6 +252,18 @@ def test_wrong_inputs(metric):
         metric(images, images, torch.ones(2, 3, 40))
 
 
+def test_ssim_in_a_region_worsens_with_noise_and_has_a_gradient():
+    target, mask = faces(1), square_mask()
+    steps = torch.cat([ssim_region(noisy(target, amount), target, mask) for amount in (0.02, 0.1, 0.3)])
+    assert (steps[1:] < steps[:-1]).all()
+    output = noisy(target, 0.1).requires_grad_()
+    ssim_region(output, target, mask).sum().backward()
+    inside = output.grad.abs().sum(dim=1) > 0
+    assert inside[mask].all() and not inside[~mask].any()
+
+
 def test_ssim_of_too_small_images():
+    with pytest.raises(ValueError, match="at least 11"):
+        ssim_region(torch.rand(1, 3, 20, 10), torch.rand(1, 3, 20, 10), torch.ones(1, 20, 10))
     with pytest.raises(ValueError, match="at least 11"):
         ssim(torch.rand(1, 3, 10, 20), torch.rand(1, 3, 10, 20))

@@ -86,6 +86,12 @@ def test_only_a_reference_that_came_after_the_record_may_be_new(recorded):
     assert check(recorded, pd.concat([scores(1), more])) == []
     further = more[more["dataset"] == "SFB1"].assign(model="input", dataset="SFB9")
     assert "input/SFB9/whole/psnr: not among" in check(recorded, pd.concat([scores(1), further]))[0]
+    by_region = scores(1).assign(region="face", metric="ssim_region", value=0.9).drop_duplicates(verify.KEYS)
+    assert check(recorded, pd.concat([scores(1), by_region])) == []
+    both = verify.means(pd.concat([scores(1), by_region[by_region["dataset"] == "SFB1"]]))
+    verify.write_expected(pd.DataFrame({1: both}), load_profile("smoke"), recorded)
+    found = check(recorded, pd.concat([scores(1), by_region]))
+    assert len(found) == len(MODELS) and "SFB2/face/ssim_region: not among" in found[0]
 
 
 def test_other_conditions_and_profiles_are_said(recorded):

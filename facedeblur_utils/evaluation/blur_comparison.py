@@ -12,7 +12,7 @@ from facedeblur_utils.profiles import KIND_RUNS, Profile
 from facedeblur_utils.progress import track
 from facedeblur_utils.training import loops, trained
 from facedeblur_utils.training.experiments import kind_runs
-from facedeblur_utils.training.mixed import KindPairs
+from facedeblur_utils.training.mixed import kind_pairs
 
 INDEPENDENT = "frames_light_noise"  # of HARDER: other code, in light, with noise and JPEG
 ONLY_TRAINED = ("all",)  # mixtures of what is tested anyway
@@ -26,7 +26,7 @@ def train_kinds(profile: Profile, paths: RunPaths) -> dict[str, pd.DataFrame]:
 def test_sets(profile: Profile, paths: RunPaths) -> dict[str, Callable]:
     """Functions that open the test faces: under each blur that is trained on, the independent one, none."""
     names = [name for name in KIND_RUNS if name in profile.kind_runs and name not in ONLY_TRAINED]
-    opened = {name: lambda name=name: KindPairs(paths, profile, name, "test") for name in names}
+    opened = {name: lambda name=name: kind_pairs(paths, profile, name, "test") for name in names}
     harder = harder_sets.sets(paths, len(opened[names[0]]()), (INDEPENDENT,), profile.seed)
     return opened | {name: harder[name] for name in (INDEPENDENT, SHARP)}
 

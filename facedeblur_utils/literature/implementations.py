@@ -1,4 +1,4 @@
-"""Tables 2.9 and 2.10 made executable: where each loss and metric can be called, and which way it points."""
+"""Tables 2.7, 2.9 and 2.10 made executable: where each entry can be called, and which way it points."""
 
 import importlib
 import math
@@ -15,7 +15,7 @@ from facedeblur_utils.blur import kernels, operators
 from facedeblur_utils.data import faces
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.literature.loader import load
-from facedeblur_utils.metrics import psnr_ssim
+from facedeblur_utils.metrics import no_reference, psnr_ssim
 from facedeblur_utils.metrics.further import FurtherMetrics
 from facedeblur_utils.reporting.figures import COLOURS, WIDE, styled
 
@@ -26,7 +26,7 @@ FACE = "000001.jpg"
 
 
 def named(table: str) -> pd.DataFrame:
-    """Losses ("2.9") or metrics ("2.10") with the name that implements each, or 'not here yet'.
+    """Losses ("2.9"), metrics ("2.10") or measures ("2.7") with the name of each, or 'not here yet'.
 
     Every name is imported; raises StudyError for one that doesn't exist.
     """
@@ -66,8 +66,8 @@ def blurred_faces(face: np.ndarray) -> list[np.ndarray]:
 def scores_by_blur(face: np.ndarray) -> pd.DataFrame:
     """Every metric that can be had here for `face` (uint8 RGB, square) under growing blur.
 
-    One row for each metric, one column for each blur length in pixels. Table 2.10's other metrics need
-    weights, a fitted model or sets of images; LPIPS is among the rows where its weights can be had.
+    One row for each metric, one column for each blur length in pixels. Table 2.10's other metrics are of sets
+    of images; LPIPS is among the rows where its weights can be had. NIQE and PI are this study's own.
     """
     further = FurtherMetrics(len(face))
     columns = {
@@ -81,6 +81,7 @@ def scores(image: np.ndarray, face: np.ndarray, further: FurtherMetrics) -> dict
     """Metrics of Table 2.10 of `image` against the sharp `face`, by name; NaN for one not available."""
     output, target = (_tensor(picture) for picture in (image, face))
     more = further(image[None], face[None], [""])
+    niqe = no_reference.niqe(image[None])
     values = {
         "MSE": mean_squared_error(output, target),
         "RMSE": mean_squared_error(output, target, squared=False),
@@ -90,6 +91,9 @@ def scores(image: np.ndarray, face: np.ndarray, further: FurtherMetrics) -> dict
         "VIF": more["vif"],
         "GMSD": more["gmsd"],
         "LPIPS": more["lpips"],
+        "BRISQUE": no_reference.brisque(image[None]),
+        "NIQE": niqe,
+        "PI": no_reference.perceptual_index(niqe, no_reference.face_opinion(image[None])),
     }
     return {name: float(value.item()) for name, value in values.items()}
 

@@ -201,8 +201,8 @@ TABLES = {
     ),
     "implementations": Table(
         "implementations",
-        "Where each loss of Table 2.9 and metric of Table 2.10 can be called",
-        25,
-        dict(table=Column(choices=("2.9", "2.10")), number=WHOLE, item=TEXT, object=NOTE, note=NOTE),
+        "Where each loss of Table 2.9, metric of Table 2.10 and further measure of Table 2.7 can be called",
+        28,
+        dict(table=Column(choices=("2.7", "2.9", "2.10")), number=WHOLE, item=TEXT, object=NOTE, note=NOTE),
     ),
 }

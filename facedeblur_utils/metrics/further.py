@@ -55,14 +55,19 @@ class FurtherMetrics:
 
 def _lpips_network():
     """LPIPS on AlexNet and an empty reason; None and the reason where AlexNet's weights can't be had."""
-    url = AlexNet_Weights.IMAGENET1K_V1.url
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
-    if not cached.is_file():
-        try:
-            head = urllib.request.Request(url, method="HEAD")
-            urllib.request.urlopen(head, timeout=CONNECT_SECONDS).close()
-        except (OSError, urllib.error.URLError):
-            return None, "the ImageNet weights of its AlexNet could not be reached"
+    if not obtainable(AlexNet_Weights.IMAGENET1K_V1.url):
+        return None, "the ImageNet weights of its AlexNet could not be reached"
     from torchmetrics.functional.image.lpips import _LPIPS
 
     return _LPIPS(pretrained=True, net="alex").eval(), ""
+
+
+def obtainable(url: str) -> bool:
+    """Whether the weights at `url` lie in torch.hub's folder or can be fetched now."""
+    if (Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]).is_file():
+        return True
+    try:
+        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=CONNECT_SECONDS).close()
+    except (OSError, urllib.error.URLError):
+        return False
+    return True

@@ -1,7 +1,8 @@
 """PSNR and SSIM of batches of images: differentiable, on any device, one value per image.
 
 Both take NCHW tensors in [0, 1] and compute on them as they are; scores of the study first round the output
-to 8 bits (`evaluation.restore`). A mask narrows the mean to a region.
+to 8 bits (`evaluation.restore`). A mask narrows the mean to a region; `ssim_region` alone sees nothing of
+what lies outside.
 """
 
 import cv2
@@ -31,8 +32,10 @@ def ssim(output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
     11x11 Gaussian window of sigma 1.5, K 0.01 and 0.03, population covariance. Only windows that lie wholly
     inside the image count (the outer 5 pixels are no centres), as in scikit-image's
     `structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1)`.
-    `mask` (B, H, W) or (B, 1, H, W) chooses the window centres; without any centre the value is NaN.
-    Raises ValueError where shapes don't match or a side is under 11 pixels.
+    `mask` (B, H, W) or (B, 1, H, W) chooses the window centres; without any centre the value is NaN. Windows
+    at its border see the other side too, so that a perfect face in noise stays under 1: kept for comparison,
+    `ssim_region` is the score of a region. Raises ValueError where shapes don't match or a side is under 11
+    pixels.
     """
     output, target, mask = _checked(output, target, mask)
     border = WINDOW // 2
@@ -44,6 +47,32 @@ def ssim(output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
     on_cpu = output.device.type == "cpu" and not wants_gradient
     windows = (_ssim_map_on_cpu if on_cpu else _ssim_map)(output.flatten(0, 1), target.flatten(0, 1))
     return _mean(windows.unflatten(0, output.shape[:2]).mean(dim=1), mask)
+
+
+def ssim_region(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Structural similarity of what lies in `mask`, whatever lies outside: (B, C, H, W) twice -> (B,).
+
+    `mask` (B, H, W) or (B, 1, H, W), True where pixels count. A window's means and variances are those of its
+    pixels in the mask, and it counts by their share of its Gaussian weight. Thus each pixel of the region
+    counts once, and small or thin regions have a score too, which windows wholly inside would not give them.
+    Windows wholly inside have `ssim`'s value; a mask of all pixels gives `ssim`, an empty one NaN.
+    Raises ValueError where shapes don't match or a side is under 11 pixels.
+    """
+    output, target, mask = _checked(output, target, mask)
+    if min(output.shape[-2:]) < WINDOW:
+        raise ValueError(f"SSIM needs images of at least {WINDOW} pixels a side, got {tuple(output.shape)}")
+    x, y = (torch.where(mask[:, None], image, 0) for image in (output, target))
+    # As in `_ssim_map`, whose text trained GANs' identities hold.
+    with torch.autocast(x.device.type, enabled=False):
+        rows, columns = (_window_matrix(n, x) for n in x.shape[-2:])
+        share = rows @ mask[:, None].to(x.dtype) @ columns.T
+        planes = rows @ torch.stack([x, y, x * x + y * y, x * y]) @ columns.T
+        mean_x, mean_y, mean_squares, mean_xy = planes / share.clamp(min=torch.finfo(x.dtype).tiny)
+        product, squares = mean_x * mean_y, mean_x.square() + mean_y.square()
+        similarity = (2 * product + K1**2) / (squares + K1**2)
+        similarity = similarity * (2 * (mean_xy - product) + K2**2) / (mean_squares - squares + K2**2)
+        share = share[:, 0]
+        return (share * similarity.mean(dim=1)).sum(dim=(1, 2)) / share.sum(dim=(1, 2))
 
 
 def _ssim_map(x: Tensor, y: Tensor) -> Tensor:

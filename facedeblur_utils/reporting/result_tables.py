@@ -25,6 +25,7 @@ NETWORK_LABELS = {"autoencoder": "Autoencoder", "gan": "GAN", "restorer": "Resto
 LABELS = {
     "psnr": "PSNR",
     "ssim": "SSIM",
+    "ssim_region": "SSIM (region)",
     "ms_ssim": "MS-SSIM",
     "vif": "VIF",
     "gmsd": "GMSD",

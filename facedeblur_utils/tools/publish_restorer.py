@@ -101,6 +101,13 @@ The weights derive from CelebA, whose terms allow non-commercial research only; 
 
 `head_segmenter.safetensors` (facts in `head_segmenter.json`) is the study's small DeepLabV3, made by
 `python -m facedeblur_utils.tools.train_head_segmenter`, under the same terms.
+
+`natural_faces.safetensors` (facts in `natural_faces.json`) is the study's natural-image model behind
+NIQE-faces and PI-faces, made by `python -m facedeblur_utils.tools.fit_natural_faces`, under the same terms.
+It was fitted on faces of 128 pixels; its scores compare pictures of this study, and no published ones.
+
+`brisque_svm.safetensors` holds the support vectors of BRISQUE as its authors released them (LIVE, The
+University of Texas at Austin; `brisque_svm.json` names the source).
 """
 
 

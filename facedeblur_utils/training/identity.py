@@ -24,6 +24,7 @@ WITHOUT |= {
 KINDS = "facedeblur_utils.blur.kinds"
 # A run's own kinds and their settings stand in its identity.
 WITHOUT |= {f"{KINDS}:BLURS", f"{HERE}.experiments:kinds_in"}
+KIND_PAIRS = {"camera": "CameraKindPairs"}  # in module `mixed`
 DRAWS = {"line_light": "line"}  # kinds whose function has another name
 MIXTURES = {
     MIX: "MixedPairs",
@@ -56,7 +57,7 @@ def code_of(run: Run, blur_kind: str = "line") -> dict[str, str]:
         if name in run.datasets:
             roots += [f"{HERE}.mixed:{pairs}", f"{HERE}.mixed:MixedBatches"]
     if kinds := blurs_of(run, blur_kind):
-        pairs = "KindMixedPairs" if MIX in run.datasets else "KindPairs"
+        pairs = "KindMixedPairs" if MIX in run.datasets else KIND_PAIRS.get(run.datasets[0], "KindPairs")
         roots += [f"{HERE}.mixed:{pairs}", f"{HERE}.mixed:MixedBatches", f"{KINDS}:Kind"]
         roots += [f"{KINDS}:{DRAWS.get(kind, kind)}" for kind in kinds]
     return fingerprints.definitions(roots, WITHOUT)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from facedeblur_utils.blur import operators
+from facedeblur_utils.blur.camera import photograph
 from facedeblur_utils.blur.kernels import draw_motion, generator_for, linear_motion_kernel
 from facedeblur_utils.blur.kinds import BLURS
 from facedeblur_utils.blur.mixture import KINDS, camera_picture
@@ -149,6 +150,14 @@ class KindPairs:
         return blur.under(sharp, masks[kind.part], "matte") if kind.part else blur.apply(sharp)
 
 
+class CameraKindPairs(KindPairs):
+    """As `KindPairs`, each face taken by a camera (`blur.camera`) that sees light and adds noise and JPEG."""
+
+    def taken(self, random: np.random.Generator, sharp: np.ndarray, masks: dict) -> np.ndarray:
+        kind = BLURS[str(random.choice(self.kinds))]
+        return photograph(sharp, kind(random, len(sharp), self._profile).linear, random)
+
+
 class MixedBatches(Batches):
     """`Batches` of `MixedPairs`: the same order and flips, other blur each epoch."""
 
@@ -164,13 +173,19 @@ class MixedBatches(Batches):
 
 
 MIXTURES = {MIX: MixedPairs, CAMERA: CameraPairs}
+KIND_PAIRS = {"camera": CameraKindPairs}  # those with a class of their own
 FRESH = MixedPairs | KindPairs  # drawn anew each epoch
+
+
+def kind_pairs(paths: RunPaths, profile: Profile, name: str, split: str) -> KindPairs:
+    """Faces of one part of the split under what notebook 10 calls `name`."""
+    return KIND_PAIRS.get(name, KindPairs)(paths, profile, name, split)
 
 
 def training_pairs(paths: RunPaths, name: str, profile: Profile):
     """What a run's schedule calls `name`: one of the four datasets, a mixture, or a kind of blur."""
     if name in KIND_RUNS:
-        return KindPairs(paths, profile, name, "train")
+        return kind_pairs(paths, profile, name, "train")
     if name == MIX and profile.blur_kind != "line":
         return KindMixedPairs(paths, profile)
     if name in MIXTURES:
@@ -181,7 +196,7 @@ def training_pairs(paths: RunPaths, name: str, profile: Profile):
 def validation_pairs(paths: RunPaths, names: list[str], profile: Profile) -> list:
     """The validation pairs that go with a schedule's datasets; all four for a mixture."""
     if names[0] in KIND_RUNS:
-        return [KindPairs(paths, profile, name, "val") for name in names]
+        return [kind_pairs(paths, profile, name, "val") for name in names]
     names = [dataset for name in names for dataset in (DATASETS if name in MIXTURES else [name])]
     return [face_pairs.open_pairs(paths, name, "val") for name in names]
 
