@@ -22,6 +22,13 @@ WORDS = {name: kind.words for name, kind in BLURS.items()} | {
     INDEPENDENT: "independent set",
     SHARP: "sharp",
 }
+NOISE_WORDS = {
+    "gaussian": "Gaussian",
+    "poisson": "Poisson",
+    "laplace": "Laplacian",
+    "salt_and_pepper": "salt and pepper",
+    "poisson_gaussian": "Poisson–Gaussian",
+}
 SEGMENTED = ("line_head", "line_face")  # against the line everywhere
 NOT_MOTION = ("disc", "gaussian")
 PER_ROW = 6  # pictures of a plate
@@ -89,6 +96,20 @@ def plate(sharp: np.ndarray, blurs: dict, masks: dict[str, np.ndarray]) -> Figur
         below.imshow(to_light(spots / max(spots.max(), 1e-9), 0.5), cmap="gray_r", vmin=0, vmax=1)
         below.set(xticks=[], yticks=[])
         below.set_axis_on()
+    return fig
+
+
+@styled
+def gallery(rows: list[dict[str, np.ndarray]]) -> Figure:
+    """Pictures, uint8 (S, S, 3), under their titles, row by row at the text width."""
+    most = max(map(len, rows))
+    fig, axes = plt.subplots(len(rows), most, figsize=(WIDE, len(rows) * (WIDE / most + 0.17)), squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for line, row in zip(axes, rows, strict=True):
+        for axis, (title, picture) in zip(line, row.items(), strict=False):
+            show_image(axis, picture)
+            axis.set_title(title, fontsize=7)
     return fig
 
 
