@@ -11,6 +11,7 @@ from facedeblur_utils.blur.kernels import (
     padded,
     path_kernel,
     smooth_path,
+    unpadded,
 )
 from facedeblur_utils.errors import UsageError
 
@@ -221,3 +222,9 @@ def test_impossible_arcs(bad):
 def test_impossible_paths(bad):
     with pytest.raises(UsageError, match="a path needs finite points"):
         path_kernel(bad)
+
+
+def test_padding_is_taken_off_again():
+    kernel = linear_motion_kernel(5, 30)
+    np.testing.assert_array_equal(unpadded(padded(kernel, 15)), kernel)
+    np.testing.assert_array_equal(unpadded(np.ones((1, 1))), [[1]])

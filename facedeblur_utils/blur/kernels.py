@@ -160,6 +160,13 @@ def padded(kernel: np.ndarray, size: int) -> np.ndarray:
     return np.pad(kernel, border)
 
 
+def unpadded(kernel: np.ndarray) -> np.ndarray:
+    """`kernel` (k, k) without the rings of zeros around it, its centre where it was."""
+    middle = len(kernel) // 2
+    reach = np.abs(np.argwhere(kernel) - middle).max()
+    return kernel[middle - reach : middle + reach + 1, middle - reach : middle + reach + 1]
+
+
 def _finished(kernel: np.ndarray) -> np.ndarray:
     # Both kernels are point-symmetric; averaging removes the last rounding errors of the centre.
     kernel = (kernel + kernel[::-1, ::-1]) / 2

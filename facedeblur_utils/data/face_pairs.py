@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from facedeblur_utils.blur.kernels import linear_motion_kernel
+from facedeblur_utils.blur.kernels import linear_motion_kernel, unpadded
 from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.data.faces import SPLITS
 from facedeblur_utils.errors import StudyError, UsageError
@@ -92,7 +92,7 @@ class FacePairs:
     def kernel(self, index: int) -> np.ndarray:
         """Blur kernel of one image, float32 (k, k), sums to 1; where several blur it, its middle's."""
         if not self._lines:
-            return np.array(self._array(f"kernels_{self._draw}")[self._rows[index]])
+            return unpadded(np.array(self._array(f"kernels_{self._draw}")[self._rows[index]]))
         return linear_motion_kernel(self.lengths[index], self.angles[index])
 
     def _array(self, name: str) -> np.ndarray:
