@@ -22,7 +22,7 @@ BLUR_KINDS = (
     "line", "line_light", "trajectory", "spline", "gaussian_process", "shake", "field", "frames", "disc",
     "gaussian",
 )  # fmt: skip
-KIND_RUNS = (*BLUR_KINDS, "line_head", "line_face", "all", "camera")
+KIND_RUNS = (*BLUR_KINDS, "line_head", "line_face", "all", "camera", "five", "learnt")
 
 
 @dataclass(frozen=True)

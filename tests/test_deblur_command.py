@@ -165,7 +165,11 @@ def test_ctrl_c_leaves_whole_files_and_no_process(tmp_path):
     for number in range(30):
         Image.fromarray(pixels).save(photos / f"{number:02d}.jpg", quality=95)
     words = [sys.executable, "-m", "facedeblur_utils.deblur", str(photos), str(tmp_path / "out")]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    heard = {
+        "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    }  # also where tests run by `&`
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(words, **pipes, **heard)
     end = time.monotonic() + 90
     while not list((tmp_path / "out").glob("0*.jpg")) and time.monotonic() < end:
         time.sleep(0.1)

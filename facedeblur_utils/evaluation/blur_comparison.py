@@ -11,15 +11,20 @@ from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import KIND_RUNS, Profile
 from facedeblur_utils.progress import track
 from facedeblur_utils.training import loops, trained
-from facedeblur_utils.training.experiments import kind_runs
+from facedeblur_utils.training.experiments import LEARNT, blurrer_run, kind_runs
 from facedeblur_utils.training.mixed import kind_pairs
 
 INDEPENDENT = "frames_light_noise"  # of HARDER: other code, in light, with noise and JPEG
-ONLY_TRAINED = ("all",)  # mixtures of what is tested anyway
+ONLY_TRAINED = ("all", "five", LEARNT)  # mixtures of what is tested anyway
 
 
 def train_kinds(profile: Profile, paths: RunPaths) -> dict[str, pd.DataFrame]:
-    """Train the profile's `kind_runs`, each from `kind_seeds` seeds at one budget; histories by run."""
+    """Train the profile's `kind_runs`, each from `kind_seeds` seeds at one budget; histories by run.
+
+    The network that blurs, which one of them learns from, is trained once, before.
+    """
+    if LEARNT in profile.kind_runs:
+        loops.train(blurrer_run(profile), replace(profile, seeds=1), paths)
     return loops.train_all(kind_runs(profile), replace(profile, seeds=profile.kind_seeds), paths)
 
 

@@ -93,6 +93,16 @@ NETWORKS = {
             settings={"betas": (0.9, 0.9), "weight_decay": 0},  # as the NAFNet paper has it
             keys=("restorer_crop", "restorer_average"),
         ),
+        Network(
+            "blurrer",
+            letter="B",
+            nets={"blurrer": f"{MODELS}.blur_transfer:BlurTransfer"},
+            loop="restorer_epoch",
+            loss="restorer",
+            notebook="10_blur_comparison",
+            optimizer="AdamW",
+            settings={"betas": (0.9, 0.9), "weight_decay": 0},
+        ),
     )
 }
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from facedeblur_utils import downloads, paths
@@ -43,6 +44,7 @@ class Worker:
         if self.process is None:
             self._start()
         timer = threading.Timer(LONGEST, self.process.kill)
+        timer.daemon = True  # never what the end of the program waits for
         timer.start()
         answer = self._ask([str(source), str(target)])
         late = not timer.is_alive()
@@ -218,8 +220,9 @@ def _deblur(photos: list[tuple[Path, Path]], chosen: argparse.Namespace) -> Iter
                 raise outcome
             yield outcome
     finally:
-        while not waiting.empty():
-            waiting.get()
+        with suppress(queue.Empty):  # a worker may take the last one meanwhile
+            while True:
+                waiting.get_nowait()
         for worker in workers:
             worker.stop()
         for _, target in photos:  # of a worker that was stopped half way

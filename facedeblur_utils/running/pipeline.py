@@ -10,7 +10,15 @@ from facedeblur_utils.errors import UsageError
 from facedeblur_utils.models.networks import NETWORKS
 from facedeblur_utils.paths import BELOW_INPUT, NOTEBOOKS, PACKAGE, WEIGHTS, RunPaths
 from facedeblur_utils.profiles import Profile
-from facedeblur_utils.training.experiments import THESIS, Run, kind_runs, restorer_runs, training_runs
+from facedeblur_utils.training.experiments import (
+    LEARNT,
+    THESIS,
+    Run,
+    blurrer_run,
+    kind_runs,
+    restorer_runs,
+    training_runs,
+)
 
 TABLES = {
     "01": ["table_1_1", "table_1_2", *(f"table_2_{number:02d}" for number in range(1, 11))],
@@ -160,6 +168,7 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
             list(kind_runs(profile).values()),
             (*data, facts),
             seeds=profile.kind_seeds,
+            once=[blurrer_run(profile)] if LEARNT in profile.kind_runs else [],
             keys=(*blurred, "composite", "kind_runs", "kind_seeds"),
             outputs=made,
         )
@@ -178,17 +187,24 @@ def training_stage(
     needed: tuple[Path, ...],
     *,
     seeds: int = 0,
+    once: Iterable[Run] = (),
     keys=(),
     **rest,
 ) -> Stage:
-    """A notebook that trains `runs`, from `seeds` seeds each (0: the profile's).
+    """A notebook that trains `runs`, from `seeds` seeds each (0: the profile's), and `once` from one.
 
     How many epochs they take stands in the runs themselves; more seeds add files. What only changes how
     fast a network trains (threads, processes, compile) is no reason to look at it again.
     """
     profile, paths = declare.profile, declare.paths
-    seeds = seeds or profile.seeds
-    trained = [path for run in runs for path in checkpoint_files(run, replace(profile, seeds=seeds), paths)]
+    groups = ((once, 1), (runs, seeds or profile.seeds))
+    trained = [
+        path
+        for group, count in groups
+        for run in group
+        for path in checkpoint_files(run, replace(profile, seeds=count), paths)
+    ]
+    runs = [*once, *runs]
     training = {"image_size", "batch_size", "precision", "seed"}
     return declare.stage(
         notebook,
@@ -197,7 +213,7 @@ def training_stage(
         keys=training.union(*(NETWORKS[run.network].profile_keys for run in runs), keys),
         settings={"runs": [asdict(run) for run in runs]},
         runs=tuple(runs),
-        seeds=seeds,
+        seeds=seeds or profile.seeds,
         renew=tuple(dict.fromkeys(path.parent for path in trained)),
         **rest,
     )

@@ -12,7 +12,15 @@ MIX = "MIX"  # all four kinds of blur, drawn anew each epoch (module `mixed`)
 CAMERA = "CAM"  # the same with curved paths, blurred light, noise and JPEG
 # What notebook 10 trains on beside whole pictures under one kind of blur: under a mask, or of several kinds.
 KIND_PARTS = {"line_head": "head", "line_face": "face"}
-KIND_MIXTURES = {"all": BLUR_KINDS, "camera": tuple(k for k in BLUR_KINDS if k not in ("disc", "gaussian"))}
+LEARNT_FROM = ("line", "line_light", "trajectory", "spline", "gaussian_process")  # one kernel a picture
+TRANSFER, LEARNT = "transfer", "learnt"  # pairs that the network that blurs learns from, and its pictures
+KIND_MIXTURES = {
+    "all": BLUR_KINDS,
+    "camera": tuple(kind for kind in BLUR_KINDS if kind not in ("disc", "gaussian")),
+    "five": LEARNT_FROM,
+    LEARNT: LEARNT_FROM,
+    TRANSFER: LEARNT_FROM,
+}
 MIXED_ORDER = ("SFB2", "SB1SD", "SB2SM", "SFB1")  # thesis section 5.2
 MODELS = [NETWORKS[network].letter + dataset for network in THESIS for dataset in DATASETS]  # Table 5.4
 
@@ -101,7 +109,7 @@ def restorer_runs(profile: Profile) -> dict[str, Run]:
     return {
         row.letter + name: Run(row.letter + name, row.name, ((name, epochs),), (epochs,))
         for row in NETWORKS.values()
-        if row.name not in THESIS
+        if row.name not in THESIS and row.name != "blurrer"
         for name in (*DATASETS, MIX, CAMERA)
     }
 
@@ -109,6 +117,11 @@ def restorer_runs(profile: Profile) -> dict[str, Run]:
 def kinds_in(name: str) -> tuple[str, ...]:
     """The kinds of blur that occur in what notebook 10 calls `name`."""
     return KIND_MIXTURES.get(name) or (name if name in BLUR_KINDS else name.partition("_")[0],)
+
+
+def is_kind(name: str) -> bool:
+    """True for what notebook 10 draws itself, and not for the study's datasets and mixtures."""
+    return name in KIND_RUNS or name == TRANSFER
 
 
 def kind_runs(profile: Profile, names: tuple[str, ...] = ()) -> dict[str, Run]:
@@ -120,9 +133,17 @@ def kind_runs(profile: Profile, names: tuple[str, ...] = ()) -> dict[str, Run]:
     }
 
 
+def blurrer_run(profile: Profile) -> Run:
+    """The network that blurs, learnt from pairs of LEARNT_FROM."""
+    name = NETWORKS["blurrer"].letter + TRANSFER
+    return Run(name, "blurrer", ((TRANSFER, profile.kind_epochs),), (profile.kind_epochs,))
+
+
 def named_run(profile: Profile, name: str) -> Run:
     """The run called `name`; raises UsageError for a name that the study doesn't have."""
     runs = training_runs(profile) | restorer_runs(profile) | kind_runs(profile, KIND_RUNS)
+    blurrer = blurrer_run(profile)
+    runs[blurrer.name] = blurrer
     if name not in runs:
         raise UsageError(f"unknown training run '{name}'; known runs: {', '.join(runs)}")
     return runs[name]

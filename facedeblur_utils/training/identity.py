@@ -1,5 +1,6 @@
 """What must be the same for a training run to be gone on from, or taken for trained; imports no torch."""
 
+import hashlib
 import json
 
 from facedeblur_utils import fingerprints
@@ -7,8 +8,8 @@ from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.models.networks import NETWORKS, Network
 from facedeblur_utils.paths import RunFolder, RunPaths
-from facedeblur_utils.profiles import KIND_RUNS, Profile
-from facedeblur_utils.training.experiments import CAMERA, MIX, Run, kinds_in
+from facedeblur_utils.profiles import Profile
+from facedeblur_utils.training.experiments import CAMERA, LEARNT, MIX, TRANSFER, Run, is_kind, kinds_in
 
 HERE = "facedeblur_utils.training"
 # They print, write, check or open; data comes in by the datasets' own fingerprints.
@@ -24,7 +25,11 @@ WITHOUT |= {
 KINDS = "facedeblur_utils.blur.kinds"
 # A run's own kinds and their settings stand in its identity.
 WITHOUT |= {f"{KINDS}:BLURS", f"{HERE}.experiments:kinds_in"}
-KIND_PAIRS = {"camera": "CameraKindPairs"}  # in module `mixed`
+KIND_PAIRS = {
+    "camera": "CameraKindPairs",
+    TRANSFER: "TransferPairs",
+    LEARNT: "LearntPairs",
+}  # in module `mixed`
 DRAWS = {"line_light": "line"}  # kinds whose function has another name
 MIXTURES = {
     MIX: "MixedPairs",
@@ -65,7 +70,7 @@ def code_of(run: Run, blur_kind: str = "line") -> dict[str, str]:
 
 def blurs_of(run: Run, blur_kind: str) -> list[str]:
     """The kinds of blur that the run draws itself by `blur.kinds`."""
-    names = [kind for name in run.datasets if name in KIND_RUNS for kind in kinds_in(name)]
+    names = [kind for name in run.datasets if is_kind(name) for kind in kinds_in(name)]
     return names or ([blur_kind] if MIX in run.datasets and blur_kind != "line" else [])
 
 
@@ -118,12 +123,22 @@ def datasets_of(run: Run, paths: RunPaths) -> dict[str, str]:
     from facedeblur_utils.data import face_pairs  # imports OpenCV and pandas
 
     masked = [row.name for row in DATASETS.values() if row.mask]
-    parts = {name: masked if name in MIXTURES or name in KIND_RUNS else [name] for name in run.datasets}
+    groups = {name: masked if name in MIXTURES or is_kind(name) else [name] for name in run.datasets}
     found = {}
-    for name, group in parts.items():
-        kind = "faces_fingerprint" if name in KIND_RUNS else "fingerprint"
-        found[name] = "/".join(getattr(face_pairs.open_pairs(paths, part, "train"), kind) for part in group)
+    for name, group in groups.items():
+        kind = "faces_fingerprint" if is_kind(name) else "fingerprint"
+        parts = [getattr(face_pairs.open_pairs(paths, part, "train"), kind) for part in group]
+        found[name] = "/".join([*parts, *([_blurrer(paths)] if name == LEARNT else [])])
     return found
+
+
+def _blurrer(paths: RunPaths) -> str:
+    """Digest of the weights of the network that blurs."""
+    file = paths.training(NETWORKS["blurrer"].letter + TRANSFER).weights("last")
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError:
+        raise StudyError(f"no network that blurs at {file}: run notebook 10_blur_comparison first") from None
 
 
 def adopted(found: dict, wanted: dict) -> dict:

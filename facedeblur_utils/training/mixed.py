@@ -1,6 +1,7 @@
 """Training pairs with fresh blur every epoch, made while training: mixtures, and any kind of blur."""
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -13,9 +14,19 @@ from facedeblur_utils.blur.mixture import KINDS, camera_picture
 from facedeblur_utils.data import face_pairs
 from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.paths import RunPaths
-from facedeblur_utils.profiles import KIND_RUNS, Profile
-from facedeblur_utils.training.batches import Batch, Batches
-from facedeblur_utils.training.experiments import CAMERA, KIND_PARTS, MIX, kinds_in
+from facedeblur_utils.profiles import Profile
+from facedeblur_utils.training.batches import Batch, Batches, to_network
+from facedeblur_utils.training.experiments import (
+    CAMERA,
+    KIND_PARTS,
+    LEARNT,
+    MIX,
+    TRANSFER,
+    blurrer_run,
+    is_kind,
+    kinds_in,
+)
+from facedeblur_utils.training.trained import load_network
 
 
 class MixedPairs:
@@ -158,6 +169,47 @@ class CameraKindPairs(KindPairs):
         return photograph(sharp, kind(random, len(sharp), self._profile).linear, random)
 
 
+class TransferPairs(KindPairs):
+    """Pairs for the network that blurs: a sharp face and another, blurred; the first one blurred so."""
+
+    def draw(self, indices, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """((sharp, other face blurred), blurred), uint8 (B, H, W, 6) and (B, H, W, 3)."""
+        sharp = self._faces["head"].batch(indices)[1]
+        others, blurs = self.others(indices, seed, epoch)
+        pairs = zip(others, sharp, blurs, strict=True)
+        example, target = zip(*((blur.apply(a), blur.apply(b)) for a, b, blur in pairs), strict=True)
+        return np.concatenate([sharp, np.stack(example)], axis=3), np.stack(target)
+
+    def others(self, indices, seed: int, epoch: int) -> tuple[np.ndarray, list]:
+        """For each face another one, sharp, and a blur, each drawn from (seed, epoch, id) alone."""
+        chosen, blurs = [], []
+        for index in indices:
+            random = generator_for(seed, f"kind {self.name}", f"{epoch}/{self.image_ids[index]}")
+            chosen.append((index + random.integers(1, max(2, len(self)))) % len(self))
+            blurs.append(BLURS[str(random.choice(self.kinds))](random, self.size, self._profile))
+        return self._faces["head"].batch(np.array(chosen))[1], blurs
+
+
+class LearntPairs(TransferPairs):
+    """Faces that the trained network blurred, each as another face is blurred."""
+
+    @cached_property
+    def _network(self) -> torch.nn.Module:
+        return load_network(self._paths, blurrer_run(self._profile).name)
+
+    def __init__(self, paths: RunPaths, profile: Profile, name: str, split: str):
+        super().__init__(paths, profile, name, split)
+        self._paths = paths
+
+    def draw(self, indices, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """(blurred, sharp), uint8 (B, H, W, 3); each drawn from (seed, epoch, id) alone."""
+        both, _ = super().draw(indices, seed, epoch)
+        with torch.inference_mode():
+            blurred = self._network(to_network(torch.from_numpy(both)))
+        blurred = blurred.clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1)
+        return blurred.contiguous().numpy(), np.ascontiguousarray(both[..., :3])
+
+
 class MixedBatches(Batches):
     """`Batches` of `MixedPairs`: the same order and flips, other blur each epoch."""
 
@@ -173,7 +225,11 @@ class MixedBatches(Batches):
 
 
 MIXTURES = {MIX: MixedPairs, CAMERA: CameraPairs}
-KIND_PAIRS = {"camera": CameraKindPairs}  # those with a class of their own
+KIND_PAIRS = {
+    "camera": CameraKindPairs,
+    TRANSFER: TransferPairs,
+    LEARNT: LearntPairs,
+}  # those with a class of their own
 FRESH = MixedPairs | KindPairs  # drawn anew each epoch
 
 
@@ -184,7 +240,7 @@ def kind_pairs(paths: RunPaths, profile: Profile, name: str, split: str) -> Kind
 
 def training_pairs(paths: RunPaths, name: str, profile: Profile):
     """What a run's schedule calls `name`: one of the four datasets, a mixture, or a kind of blur."""
-    if name in KIND_RUNS:
+    if is_kind(name):
         return kind_pairs(paths, profile, name, "train")
     if name == MIX and profile.blur_kind != "line":
         return KindMixedPairs(paths, profile)
@@ -195,7 +251,7 @@ def training_pairs(paths: RunPaths, name: str, profile: Profile):
 
 def validation_pairs(paths: RunPaths, names: list[str], profile: Profile) -> list:
     """The validation pairs that go with a schedule's datasets; all four for a mixture."""
-    if names[0] in KIND_RUNS:
+    if is_kind(names[0]):
         return [kind_pairs(paths, profile, name, "val") for name in names]
     names = [dataset for name in names for dataset in (DATASETS if name in MIXTURES else [name])]
     return [face_pairs.open_pairs(paths, name, "val") for name in names]

@@ -43,7 +43,7 @@ class Validation:
     def of_input(self) -> dict[str, float]:
         """Mean PSNR and SSIM of the blurred images themselves: what a network has to beat."""
         pairs = zip(self.blurred.split(BATCH), self.sharp.split(BATCH), strict=True)
-        scores = [_scores(to_network(blurred), to_network(sharp)) for blurred, sharp in pairs]
+        scores = [_scores(to_network(blurred[..., :3]), to_network(sharp)) for blurred, sharp in pairs]
         psnr, ssim = torch.cat(scores, dim=1).mean(dim=1).tolist()
         return {"psnr": psnr, "ssim": ssim}
 
@@ -56,6 +56,7 @@ class Validation:
             with torch.inference_mode():
                 images = _restored(net, images).permute(0, 2, 3, 1)
             net.train()
+        images = images[..., :3]  # of pairs of pictures the first
         return np.concatenate(list(images.to(torch.uint8).cpu().numpy()), axis=1)
 
 
