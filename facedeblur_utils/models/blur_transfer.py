@@ -17,6 +17,8 @@ class BlurTransfer(nn.Module):
     kernel does (light, rounding), scaled and shifted by the code. An untrained network hardly blurs.
     """
 
+    channels = 6
+
     def __init__(self, width: int = 16):
         super().__init__()
         w = width

@@ -12,6 +12,8 @@ def count_parameters(net: nn.Module) -> int:
 def multiply_adds(net: nn.Module, size: int) -> int:
     """Multiply-adds of one forward pass of one (3, size, size) image, of convolutions and linear layers.
 
+    A network that takes more than one picture says how many channels these have as `channels`.
+
     torch's own counter gives the same (tested), but brings Triton along, which takes over a second to load.
     """
     total, was_training, parameter = 0, net.training, next(net.parameters())
@@ -25,7 +27,8 @@ def multiply_adds(net: nn.Module, size: int) -> int:
     kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
     hooks = [layer.register_forward_hook(count) for layer in net.modules() if isinstance(layer, kinds)]
     with torch.no_grad():
-        net.eval()(torch.zeros(1, 3, size, size, device=parameter.device, dtype=parameter.dtype))
+        shape = (1, getattr(net, "channels", 3), size, size)
+        net.eval()(torch.zeros(shape, device=parameter.device, dtype=parameter.dtype))
     for hook in hooks:
         hook.remove()
     net.train(was_training)
