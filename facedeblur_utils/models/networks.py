@@ -102,6 +102,8 @@ NETWORKS = {
             notebook="10_blur_comparison",
             optimizer="AdamW",
             settings={"betas": (0.9, 0.9), "weight_decay": 0},
+            keys=("restorer_crop",),
+            rate=0.003,
         ),
     )
 }

@@ -14,6 +14,7 @@ CAMERA = "CAM"  # the same with curved paths, blurred light, noise and JPEG
 KIND_PARTS = {"line_head": "head", "line_face": "face"}
 LEARNT_FROM = ("line", "line_light", "trajectory", "spline", "gaussian_process")  # one kernel a picture
 TRANSFER, LEARNT = "transfer", "learnt"  # pairs that the network that blurs learns from, and its pictures
+BLURRER_SHARE = 3  # times the epochs of a restorer; each takes a third of the time
 KIND_MIXTURES = {
     "all": BLUR_KINDS,
     "camera": tuple(kind for kind in BLUR_KINDS if kind not in ("disc", "gaussian")),
@@ -136,7 +137,8 @@ def kind_runs(profile: Profile, names: tuple[str, ...] = ()) -> dict[str, Run]:
 def blurrer_run(profile: Profile) -> Run:
     """The network that blurs, learnt from pairs of LEARNT_FROM."""
     name = NETWORKS["blurrer"].letter + TRANSFER
-    return Run(name, "blurrer", ((TRANSFER, profile.kind_epochs),), (profile.kind_epochs,))
+    epochs = BLURRER_SHARE * profile.kind_epochs
+    return Run(name, "blurrer", ((TRANSFER, epochs),), (epochs,))
 
 
 def named_run(profile: Profile, name: str) -> Run:
