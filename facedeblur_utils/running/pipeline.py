@@ -157,9 +157,10 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
     made = [paths.results / f"deblurred.{kind}" for kind in ("png", "html")]
     own = {"extras": tuple(shown), "keys": ("image_size",)}
     chain.append(declare.stage("08_deblur_your_photo", weights, outputs=made, **own))
-    made = [paths.tables / "table_x_kinds_of_blur.csv", paths.figures / "fig_x_kinds_of_blur.png"]
+    exported = ("table_x_kinds_of_blur", "table_x_motion_field")
+    made = [paths.tables / f"{name}.csv" for name in exported]
     blurred = ("image_size", "blur_length", "blur_gamma", "seed")
-    chain.append(declare.stage("09_kinds_of_blur", (*data, facts), outputs=made, keys=blurred))
+    chain.append(declare.stage("09_kinds_of_blur", (*data, facts, *weights), outputs=made, keys=blurred))
     made = [paths.kind_scores, paths.tables / "table_x_blur_comparison.csv", paths.discussion("10")]
     chain.append(
         training_stage(
