@@ -173,6 +173,16 @@ def test_what_carries_is_measured_on_unseen_motion_alone():
     assert "matters less than the kind" in kind_results.sentences(gains)
 
 
+def test_learning_to_blur_is_judged_on_what_neither_saw():
+    gains = known_gains(("line", "shake", "frames_light_noise"))
+    more = [gains[gains["training"] == "all"].assign(training=name) for name in ("five", "learnt")]
+    more[1].loc[more[1]["test"] == "shake", "gain"] += 0.4  # half of what counts; the line doesn't
+    more[1].loc[more[1]["test"] == "line", "gain"] += 9
+    said = kind_results.sentences(pd.concat([gains, *more]))
+    assert "gains 0.20 dB more" in said and "(difference by seed +0.20 ± 0.00 dB)" in said
+    assert "camera shake in 3-D, independent set" in said
+
+
 def test_heat_map_and_plate_show_each_value_and_kind():
     figure = kind_results.heat_map(known_gains())
     axis = figure.axes[0]

@@ -29,7 +29,7 @@ def test_a_line_is_found_everywhere(length, angle):
     assert errors["length"] < 0.03 and errors["angle"] < 3 and errors["end point"] < 0.6
     assert np.median(found.confidence) > 0.95
     blind = fields.field_errors(fields.estimate_field(blurred), vectors(1, angle))
-    assert blind["angle"] < 20
+    assert blind["angle"] < 25  # 45 by chance
 
 
 def test_two_halves_are_told_apart():

@@ -87,9 +87,7 @@ def estimate_field(blurred: np.ndarray, restored: np.ndarray | None = None, cell
 def true_vectors(blur: MovedBlur, size: int, cells: int = CELLS) -> np.ndarray:
     """The motion of a `blur.kinds.field` in the cells of a picture of `size` pixels, (C, C, 2)."""
     moved = blur.instants[-1] - blur.instants[0]
-    moved = (
-        moved * len(blur.instants) / (len(blur.instants) - 1)
-    )  # instants lie in the middles of their shares
+    moved *= len(blur.instants) / (len(blur.instants) - 1)  # each is the middle of its share of the time
     at = cell_centres(size, cells) - (size - 1) / 2
     return np.einsum("ij,yxj->yxi", moved[:2, :2], at) + moved[:2, 2]
 

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from torch import nn
 
 from facedeblur_utils.blur.kernels import generator_for
 from facedeblur_utils.blur.kinds import BLURS
@@ -11,14 +13,18 @@ from facedeblur_utils.blur.operators import to_light
 from facedeblur_utils.evaluation.blur_comparison import INDEPENDENT
 from facedeblur_utils.evaluation.scores import INPUT, SEED, SHARP
 from facedeblur_utils.profiles import Profile
-from facedeblur_utils.reporting.data_figures import show_image
+from facedeblur_utils.reporting.data_figures import show_image, show_kernel
 from facedeblur_utils.reporting.figures import COLUMN, DIVERGING, WIDE, styled
+from facedeblur_utils.training.batches import to_network
+from facedeblur_utils.training.experiments import LEARNT_FROM
 
 WORDS = {name: kind.words for name, kind in BLURS.items()} | {
     "line_head": "line, head alone",
     "line_face": "line, face alone",
     "all": "all kinds",
     "camera": "camera pipeline",
+    "five": "five kinds of kernel",
+    "learnt": "network that blurs",
     INDEPENDENT: "independent set",
     SHARP: "sharp",
 }
@@ -110,6 +116,32 @@ def gallery(rows: list[dict[str, np.ndarray]]) -> Figure:
         for axis, (title, picture) in zip(line, row.items(), strict=False):
             show_image(axis, picture)
             axis.set_title(title, fontsize=7)
+    return fig
+
+
+@styled
+def learnt_figure(both: np.ndarray, true: np.ndarray, network: nn.Module) -> Figure:
+    """What the network that blurs makes of pairs: `both`, uint8 (N, S, S, 6), of `TransferPairs`, and `true`.
+
+    Rows: a blurred face, the kernel that its code stands for, another face, that blurred by the network and
+    by the true blur, with the PSNR between the two.
+    """
+    sharp, blurred = (to_network(torch.from_numpy(both[..., part])) for part in (slice(3), slice(3, 6)))
+    with torch.inference_mode():
+        code = network.code(blurred)
+        kernels = network.kernels(code).numpy()
+        made = network.blur(sharp, code).clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).numpy()
+    titles = ("blurred", "kernel read", "another face", "blurred by it", "true blur")
+    fig, axes = plt.subplots(len(both), 5, figsize=(COLUMN, len(both) * COLUMN / 5 + 0.2), squeeze=False)
+    for row, line in enumerate(axes):
+        shown = both[row, ..., 3:], both[row, ..., :3], made[row], true[row]
+        for axis, picture in zip(line[[0, 2, 3, 4]], shown, strict=True):
+            show_image(axis, picture)
+        show_kernel(line[1], kernels[row])
+        error = np.mean((made[row].astype(float) - true[row]) ** 2)
+        line[3].set_xlabel(f"{10 * np.log10(255**2 / max(error, 1e-9)):.1f} dB", fontsize=5.5)
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=6)
     return fig
 
 
@@ -217,6 +249,8 @@ def sentences(gains: pd.DataFrame) -> str:
             f"matters {more} than the kind of motion: against the line everywhere, {parts} on the same "
             f"tests, while among {len(single)} kinds of motion the standard deviation is {kinds:.2f} dB."
         )
+    if {"learnt", "five"} <= set(mean.index):
+        said.append(_on_learning_to_blur(gains))
     unit = (
         "one training seed, so the spread between seeds is unknown"
         if seeds == 1
@@ -226,6 +260,22 @@ def sentences(gains: pd.DataFrame) -> str:
         f"The unit is the training seed ({unit}); all restorers are the same network after as many steps."
     )
     return " ".join(said)
+
+
+def _on_learning_to_blur(gains: pd.DataFrame) -> str:
+    """Does a restorer gain more on blur that neither it nor the network that blurred for it has seen?"""
+    apart = (*LEARNT_FROM, *NOT_MOTION, *SEGMENTED, SHARP)
+    unseen = gains[~gains["test"].isin(apart)]
+    table = unseen.pivot_table(index="seed", columns="training", values="gain")
+    change = table["learnt"] - table["five"]
+    word = "more" if change.mean() > 0 else "less"
+    tests = ", ".join(WORDS.get(name, name) for name in unseen["test"].unique())
+    return (
+        f"**Does it help to learn how to blur?** On blur that neither has seen ({tests}), the restorer that "
+        f"learnt from the network's pictures gains {abs(change.mean()):.2f} dB {word} than the one trained on "
+        "the five kinds that the network learnt from (difference by seed "
+        f"{_with_spread(change.mean(), change.std())} dB)."
+    )
 
 
 def _with_spread(mean: float, spread: float) -> str:
