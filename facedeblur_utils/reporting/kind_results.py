@@ -272,8 +272,8 @@ def _on_learning_to_blur(gains: pd.DataFrame) -> str:
     tests = ", ".join(WORDS.get(name, name) for name in unseen["test"].unique())
     return (
         f"**Does it help to learn how to blur?** On blur that neither has seen ({tests}), the restorer that "
-        f"learnt from the network's pictures gains {abs(change.mean()):.2f} dB {word} than the one trained on "
-        "the five kinds that the network learnt from (difference by seed "
+        f"learnt from the network's pictures gains {abs(change.mean()):.2f} dB {word} than the one trained "
+        "on the five kinds that the network learnt from (difference by seed "
         f"{_with_spread(change.mean(), change.std())} dB)."
     )
 
