@@ -9,7 +9,7 @@ import pytest
 from facedeblur_utils.fingerprints import file_sha256
 from facedeblur_utils.paths import BELOW_INPUT, EXPECTED, NOTEBOOKS, ROOT, RunPaths
 from facedeblur_utils.profiles import load_profile
-from facedeblur_utils.reporting import result_tables
+from facedeblur_utils.reporting import kind_results, result_tables
 from facedeblur_utils.running import verify
 from facedeblur_utils.running.pipeline import FIGURES, TABLES
 
@@ -58,6 +58,23 @@ def test_gains_of_physics_are_those_of_their_file():
             said = [number(value) for value in re.findall(r"[+−]\d+\.\d", cell)]
             assert said == pytest.approx(
                 [gains.loc[name, f"{method} {of}"] for of in ("mean", "worst")], abs=0.06
+            )
+
+
+def test_gains_by_kind_of_blur_are_those_of_their_file():
+    gains = pd.read_csv(EXPECTED / "kind_gains.csv")
+    assert sorted(gains["seed"].unique()) == [1, 2, 3]
+    means = kind_results.matrix(gains)
+    unseen = kind_results.carried(gains).groupby("training")["gain"].agg(["mean", "std"])
+    rows = table_after("Which blur to train on?")
+    assert [row[0] for row in rows] == [kind_results.WORDS[name] for name in means.index]
+    tests = ["line", "line_light", "camera", "frames_light_noise", "line_face"]
+    for training, (_, carried, *cells) in zip(means.index, rows, strict=True):
+        said = [number(cell) for cell in cells]
+        assert said == pytest.approx(means.loc[training, tests].tolist(), abs=0.0051)
+        if training in unseen.index:
+            assert [number(part) for part in carried.split(" ± ")] == pytest.approx(
+                unseen.loc[training].tolist(), abs=0.0051
             )
 
 
