@@ -7,6 +7,7 @@ import json
 import pytest
 
 from facedeblur_utils import machine
+from facedeblur_utils.models.networks import NETWORKS
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import load_profile
 from facedeblur_utils.running import estimate, pipeline, scheduler
@@ -91,7 +92,7 @@ def test_real_steps_are_timed(tmp_path, monkeypatch):
     monkeypatch.setenv("FACEDEBLUR_CACHE", str(tmp_path))
     monkeypatch.setattr(machine, "available_cpus", lambda: 1)
     found = estimate.speeds(load_profile("smoke", {"precision": "fp32"}), 1)
-    assert set(found) == {"autoencoder", "gan", "restorer", "yardstick", "disk"}
+    assert set(found) == {*NETWORKS, "yardstick", "disk"}
     assert all(value > 0 for value in found.values())
     (known,) = tmp_path.glob("speeds/*.json")
     assert json.loads(known.read_text()) == found

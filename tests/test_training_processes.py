@@ -32,6 +32,14 @@ def train_alone(network: str, base: str) -> None:
     loops.train(run, load_profile("smoke", SMALL), RunPaths("smoke", Path(base)))
 
 
+def inode(file: Path) -> int | None:
+    """Tells one state from the next; None while there is none, as for a moment while one is saved."""
+    try:
+        return file.stat().st_ino
+    except FileNotFoundError:
+        return None
+
+
 @pytest.fixture(scope="module")
 def processes():
     """Processes that start in no time: forked from a server that has imported everything."""
@@ -53,9 +61,9 @@ def test_ten_kills_at_random_moments_change_nothing(network, processes, tmp_path
     for _ in range(KILLS):
         process = processes.Process(target=train_alone, args=(network, str(killed)))
         process.start()
-        before = state.stat().st_ino if state.exists() else None
+        before = inode(state)
         # At least one more epoch, then a moment anywhere in the next ones: in a step or while saving.
-        while process.is_alive() and (not state.exists() or state.stat().st_ino == before):
+        while process.is_alive() and inode(state) in (None, before):
             time.sleep(0.002)
         time.sleep(moments.uniform(0, 0.08))
         process.kill()

@@ -18,7 +18,7 @@ from pathlib import Path
 from facedeblur_utils import machine
 from facedeblur_utils.files import write_text
 from facedeblur_utils.fingerprints import digest
-from facedeblur_utils.models.networks import NETWORKS
+from facedeblur_utils.models.networks import NETWORKS, build
 from facedeblur_utils.paths import RunFolder, RunPaths, cache_folder
 from facedeblur_utils.profiles import Profile, save_profile, saved_profile
 from facedeblur_utils.progress import Progress, duration
@@ -185,8 +185,8 @@ class MadeUpFaces:
 
     name, split = "noise", "train"
 
-    def __init__(self, count: int, size: int):
-        self.size, self.image_ids = size, [str(i) for i in range(count)]
+    def __init__(self, count: int, size: int, channels: int):
+        self.size, self.channels, self.image_ids = size, channels, [str(i) for i in range(count)]
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -194,8 +194,9 @@ class MadeUpFaces:
     def batch(self, indices):
         import numpy as np
 
-        images = np.random.default_rng(0).integers(0, 256, (2, len(indices), self.size, self.size, 3))
-        return tuple(images.astype(np.uint8))
+        shape = (len(indices), self.size, self.size, self.channels)
+        images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        return images, np.ascontiguousarray(images[..., :3])
 
 
 def _images_per_second(network: str, profile: Profile) -> float:
@@ -204,7 +205,8 @@ def _images_per_second(network: str, profile: Profile) -> float:
     from facedeblur_utils.training.trainer import fresh_trainer
     from facedeblur_utils.training.watch import EpochLog
 
-    faces = MadeUpFaces(4 * profile.batch_size, profile.image_size)
+    deblurs = next(iter(build(network, 1).values()))
+    faces = MadeUpFaces(4 * profile.batch_size, profile.image_size, getattr(deblurs, "channels", 3))
     run = Run(f"speed of {network}", network, ((faces.name, 100),), ())
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         trainer, _ = fresh_trainer(run, profile, RunFolder(Path(folder) / "runs"), {faces.name: faces}, 1, {})
