@@ -120,6 +120,11 @@ class RunPaths:
         return self.results / "restorer_scores.csv"
 
     @property
+    def recognition_scores(self) -> Path:
+        """How well the restored faces are recognised, by model and test set, in notebook 07."""
+        return self.results / "recognition_scores.csv"
+
+    @property
     def physics_scores(self) -> Path:
         """The same for deblurring by physics, in notebook 07."""
         return self.results / "physics_scores.csv"

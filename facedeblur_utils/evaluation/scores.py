@@ -132,13 +132,18 @@ def compare(run_names: list[str], paths: RunPaths) -> pd.DataFrame:
     On all test sets and the sharp faces; to PSNR and SSIM by region come `face_found` and `landmark_error`.
     Models of the thesis that have not been trained are left out, and said so.
     """
+    return score_restorers(trained_restorers(run_names, paths), paths)
+
+
+def trained_restorers(run_names: list[str], paths: RunPaths) -> dict[str, Restorer]:
+    """The blurred input, the thesis's eight models and `run_names`; says which have not been trained."""
     restorers = {INPUT: blurred_input}
     for name in [*MODELS, *run_names]:
         try:
             restorers[name] = network_restorer(trained.load_network(paths, name))
         except StudyError:
             print(f"{name} has not been trained in this profile and is left out of the comparison")
-    return score_restorers(restorers, paths)
+    return restorers
 
 
 def score_restorers(restorers: dict[str, Restorer], paths: RunPaths) -> pd.DataFrame:

@@ -76,12 +76,13 @@ def recognition(probes: np.ndarray, gallery: np.ndarray, own: Iterable[int]) -> 
     rows = np.arange(len(own))
     others = np.ones(apart.shape, bool)
     others[rows, own] = False
-    same, different = np.sort(apart[rows, own]), np.sort(apart[others])
-    nearest = apart.argmin(axis=1) == own
-    allowed = int(FALSE_ACCEPTS * len(different))  # comparisons with others that may be accepted
-    limit = different[allowed]
+    same, different = apart[rows, own], np.sort(apart[others])
+    limit = different[int(FALSE_ACCEPTS * len(different))]  # below it lie as many others as may be accepted
     return Recognition(
-        equal_error_rate(same, different), float((same < limit).mean()), float(nearest.mean()), same.mean()
+        equal_error_rate=equal_error_rate(same, different),
+        true_accepts=float((same < limit).mean()),
+        rank_one=float((apart.argmin(axis=1) == own).mean()),
+        distance=float(same.mean()),
     )
 
 

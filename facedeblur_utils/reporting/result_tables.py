@@ -5,6 +5,7 @@ import pandas as pd
 
 from facedeblur_utils.data import face_pairs
 from facedeblur_utils.data.datasets import DATASETS
+from facedeblur_utils.evaluation.recognition_scores import MIRRORED
 from facedeblur_utils.evaluation.scores import BEST, INPUT, KNOW_KERNEL, PHYSICS, SEED, SHARP
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.training import trained
@@ -12,6 +13,7 @@ from facedeblur_utils.training.experiments import MODELS
 
 BUDGET = ("ASFB2", "GSFB2", "NSFB2")  # one network of each kind, trained on the same data
 INPUT_LABEL = "Blurred input"
+MIRRORED_LABEL = "Sharp face, mirrored"
 REFERENCE_LABELS = {  # of what is told the kernel; the first two don't know how the blur treats borders
     "Wiener": "Wiener (approximate border)",
     "RichardsonLucy": "Richardson–Lucy (approximate border)",
@@ -34,7 +36,7 @@ LABELS = {
     "landmark_error": "NME",
 }
 METRICS = ("psnr", "ssim")  # of Tables 5.4 and 5.5; a further name of scores.csv is a further column
-LOWER_IS_BETTER = {"GMSD", "LPIPS", "NME"}
+LOWER_IS_BETTER = {"GMSD", "LPIPS", "NME", "EER (%)"}
 EPOCH_MODELS = {
     "GSFB2_50": "GSFB2",
     "GSFB2_25": "GSFB2_25",
@@ -217,6 +219,21 @@ def region_table(scores: pd.DataFrame) -> pd.DataFrame:
         psnr = mean_table(scores, "psnr", region)[dataset]
         gains[f"{dataset}, {region}"] = psnr - psnr[INPUT]
     return pd.DataFrame(gains).drop(index=INPUT).rename_axis("Model")
+
+
+def recognition_table(scores: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
+    """Scores of `evaluation.recognition_scores` in percent: models in rows, test set and score in columns.
+
+    `metrics` maps names of scores to their heads. Without scores the table has no row.
+    """
+    parts = {
+        (dataset, head): 100
+        * scores[(scores["dataset"] == dataset) & (scores["metric"] == metric)].set_index("model")["value"]
+        for dataset in DATASETS
+        for metric, head in metrics.items()
+    }
+    table = pd.DataFrame(parts).rename_axis("Model")
+    return table.reindex(scores["model"].unique()).rename({INPUT: INPUT_LABEL, MIRRORED: MIRRORED_LABEL})
 
 
 def harm_table(scores: pd.DataFrame) -> pd.DataFrame:

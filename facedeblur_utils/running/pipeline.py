@@ -141,7 +141,11 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
     chain.append(declare.stage("06_epoch_ablation", keys=(*EPOCH_KEYS, "seeds"), **ablation))
     further = [run for name, run in restorer_runs(profile).items() if name in profile.restorer_runs]
     exported = ("table_x_restorer", "table_x_equal_budget", "table_x_physics", "table_x_physics_regions")
-    made = [paths.physics_scores, *(paths.tables / f"{name}.csv" for name in exported)]
+    made = [
+        paths.physics_scores,
+        paths.recognition_scores,
+        *(paths.tables / f"{name}.csv" for name in exported),
+    ]
     sizes = [f"{network}_width" for network in THESIS] + list(NETWORKS["gan"].options.values())
     chain.append(
         training_stage(
