@@ -3,7 +3,7 @@
 import math
 import re
 import typing
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import yaml
@@ -21,6 +21,11 @@ FURTHER_RUNS = ("NCAM",)  # made on demand: the published restorer
 BLUR_KINDS = (
     "line", "line_light", "trajectory", "spline", "gaussian_process", "shake", "field", "frames", "disc",
     "gaussian",
+)  # fmt: skip
+# Terms that a loss can be put together from, with a weight for each (tested: those of `training.losses`).
+LOSS_TERMS = (
+    "mse", "l1", "perceptual", "ssim", "adversarial", "relativistic", "local_structure", "optical_flow",
+    "heatmap", "identity", "unsupervised", "landmark", "facial_structure",
 )  # fmt: skip
 KIND_RUNS = (*BLUR_KINDS, "line_head", "line_face", "all", "camera", "five", "learnt")
 FEW_KINDS = ("line", "line_light", "line_face")  # a look; profile `kinds` has the whole comparison
@@ -63,6 +68,9 @@ class Profile:
     kind_epochs: int = 4  # of each of them
     kind_seeds: int = 1  # training seeds of each of them
     gan_norm: str = "none"
+    autoencoder_losses: dict[str, float] = field(default_factory=dict)  # term -> weight; none: Eq. 4
+    gan_losses: dict[str, float] = field(default_factory=dict)  # of the generator; none: Eq. 5
+    restorer_losses: dict[str, float] = field(default_factory=dict)  # none: the mean absolute error
     autoencoder_rate: float = 0.001  # Table 4.1
     gan_rate: float = 0.0002  # Table 4.2
     restorer_rate: float = 0.002  # highest of the one-cycle schedule; 0.001 as in the paper is slower here
@@ -248,7 +256,8 @@ def _checked(values: dict, where: str) -> Profile:
     unknown = sorted(set(map(str, values)) - set(types))
     if unknown:
         raise UsageError(f"{where}: unknown key '{unknown[0]}'; known keys: {', '.join(sorted(types))}")
-    missing = [f.name for f in fields(Profile) if f.default is f.default_factory and f.name not in values]
+    needed = [f.name for f in fields(Profile) if f.default is f.default_factory]
+    missing = [name for name in needed if name not in values]
     if missing:
         raise UsageError(f"{where}: key '{missing[0]}' is missing")
     profile = Profile(**{key: _typed(key, value, types[key], where) for key, value in values.items()})
@@ -271,7 +280,12 @@ def _typed(key: str, value, kind, where: str):
     if typing.get_origin(kind) is tuple and isinstance(value, list | tuple):
         inner = typing.get_args(kind)[0]
         return tuple(_typed(key, item, inner, where) for item in value)
+    if typing.get_origin(kind) is dict and isinstance(value, dict):
+        inner = typing.get_args(kind)[1]
+        return {str(name): _typed(f"{key}: {name}", item, inner, where) for name, item in value.items()}
     wanted = kind.__name__ if isinstance(kind, type) and typing.get_origin(kind) is None else "list"
+    if typing.get_origin(kind) is dict:
+        wanted = "mapping (name: number)"
     shown = repr(value)
     shown = shown if len(shown) <= 60 else f"{shown[:60]}…"
     raise UsageError(f"{where}: '{key}' must be of type {wanted}, got {shown}")
@@ -295,6 +309,12 @@ def _possible(profile: Profile, where: str) -> None:
         refuse("restorer_runs", f"knows {', '.join(RESTORER_RUNS + FURTHER_RUNS)}, not '{unknown[0][:40]}'")
     if unknown := [name for name in profile.kind_runs if name not in KIND_RUNS]:
         refuse("kind_runs", f"knows {', '.join(KIND_RUNS)}, not '{unknown[0][:40]}'")
+    for key in ("autoencoder_losses", "gan_losses", "restorer_losses"):
+        weights = getattr(profile, key)
+        if unknown := [name for name in weights if name not in LOSS_TERMS]:
+            refuse(key, f"knows {', '.join(LOSS_TERMS)}, not '{unknown[0][:40]}'")
+        if weights and (min(weights.values()) < 0 or not any(weights.values())):
+            refuse(key, "needs weights of 0 or more, and one above 0")
     for key, allowed in CHOICES.items():
         if getattr(profile, key) not in allowed:
             refuse(key, f"must be one of {', '.join(allowed)}")

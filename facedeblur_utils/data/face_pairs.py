@@ -20,15 +20,15 @@ class FacePairs:
     """Blurred and sharp faces of one dataset, in the order of their ids, read from disk as needed.
 
     `name` and `split` say which; `image_ids`, `lengths` (pixels) and `angles` (degrees) go by image;
-    `size` is the side in pixels; `fingerprint` identifies the bytes of the pairs, `faces_fingerprint` those
-    of the sharp faces and the dataset's masks.
+    `region` names the mask that alone was blurred, empty for all; `size` is the side in pixels; `fingerprint`
+    identifies the bytes of the pairs, `faces_fingerprint` those of the sharp faces and the dataset's masks.
     """
 
     def __init__(self, folder: Path, dataset: str, split: str | None, facts: dict, images: pd.DataFrame):
         self.name, self.split, self.size = dataset, split, facts["image_size"]
         row = DATASETS[dataset]
         self._folder, self._composed = folder, dataset not in facts["sha256"]
-        self._whole, self._region = row.whole, row.mask
+        self._whole, self.region = row.whole, row.mask
         self.image_ids = images["image_id"].tolist()
         self.lengths = images[f"length_{row.blur}"].to_numpy(float)
         self.angles = images[f"angle_{row.blur}"].to_numpy(float)
@@ -37,7 +37,7 @@ class FacePairs:
         self._rows = images["row"].to_numpy()
         hashes = [facts["sha256"]["faces"], facts["sha256"].get(dataset, facts["sha256"][self._whole])]
         if self._composed:
-            hashes.append(facts["sha256"][f"masks_{self._region}"])
+            hashes.append(facts["sha256"][f"masks_{self.region}"])
         self.faces_fingerprint = _digest(
             [hashes[0], facts["sha256"].get(f"masks_{row.mask}", ""), *self.image_ids]
         )
@@ -52,7 +52,7 @@ class FacePairs:
         sharp = self._array("faces")[rows]
         blurred = self._array(self._whole if self._composed else self.name)[rows]
         if self._composed:
-            _lay_sharp_over(blurred, sharp, self._mask_bits(self._region)[rows])
+            _lay_sharp_over(blurred, sharp, self._mask_bits(self.region)[rows])
         return blurred, sharp
 
     @cached_property
@@ -85,9 +85,9 @@ class FacePairs:
     @property
     def blur_masks(self) -> np.ndarray:
         """Bool (N, H, W): where the blur was laid; everywhere in SFB1 and SFB2."""
-        if not self._region:
+        if not self.region:
             return np.ones((len(self), self.size, self.size), bool)
-        return self._masks(self._region)
+        return self._masks(self.region)
 
     def kernel(self, index: int) -> np.ndarray:
         """Blur kernel of one image, float32 (k, k), sums to 1; where several blur it, its middle's."""

@@ -24,11 +24,15 @@ BATCH = 32
 def face_square(landmarks: np.ndarray) -> tuple[float, float, float, float]:
     """(left, top, right, bottom), pixels, of the square that the embedding sees; `landmarks` (478, 2)."""
     corners = [EYE_CORNERS[:2], EYE_CORNERS[2:], MOUTH_CORNERS]
-    left_eye, right_eye, mouth = (landmarks[list(points)].mean(axis=0) for points in corners)
-    apart = (np.linalg.norm(mouth - left_eye) + np.linalg.norm(mouth - right_eye)) / 2
-    side = apart / EYES_TO_MOUTH
-    left, top = (left_eye + right_eye + mouth) / 3 - np.array(CENTRE) * side
-    return float(left), float(top), float(left + side), float(top + side)
+    centres = [torch.from_numpy(landmarks[list(points)].mean(axis=0))[None] for points in corners]
+    return tuple(face_squares(*centres)[0].tolist())
+
+
+def face_squares(left_eye: Tensor, right_eye: Tensor, mouth: Tensor) -> Tensor:
+    """The same of many faces, (B, 4), from the centres (B, 2) of eyes and mouth in pixels."""
+    side = ((mouth - left_eye).norm(dim=1) + (mouth - right_eye).norm(dim=1)) / 2 / EYES_TO_MOUTH
+    corner = (left_eye + right_eye + mouth) / 3 - side[:, None] * side.new_tensor(CENTRE)
+    return torch.cat([corner, corner + side[:, None]], dim=1)
 
 
 def embed(network: FaceEmbedding, images: Tensor, squares: Tensor) -> Tensor:

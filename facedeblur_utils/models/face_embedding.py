@@ -6,6 +6,7 @@ ResNet of 29 convolutions, trained so that faces of one person lie within 0.6. T
 """
 
 import json
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,7 @@ class _Residual(nn.Module):
         return F.relu(past + F.pad(out, (0, past.shape[3] - out.shape[3], 0, past.shape[2] - out.shape[2])))
 
 
+@lru_cache(maxsize=1)
 def load_embedding() -> FaceEmbedding:
     """The network with its published weights, frozen; raises StudyError where they can't be had."""
     network = FaceEmbedding()

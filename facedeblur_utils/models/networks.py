@@ -21,7 +21,8 @@ MODELS = "facedeblur_utils.models"
 class Network:
     """What `training` needs to know of a kind of network.
 
-    The profile's keys `<name>_width` and `<name>_rate`, where it has them, win over `width` and `rate` here.
+    The profile's keys `<name>_width`, `<name>_rate` and `<name>_losses`, where it has them, win over `width`,
+    `rate` and `loss` here.
     """
 
     name: str
@@ -45,13 +46,17 @@ class Network:
         """Learning rate; of a schedule, the highest."""
         return getattr(profile, f"{self.name}_rate", self.rate)
 
+    def losses_in(self, profile: Profile) -> dict[str, float]:
+        """Weights of the terms that the profile puts its loss together from; none: those of `loss`."""
+        return getattr(profile, f"{self.name}_losses", {})
+
     def options_in(self, profile: Profile) -> dict:
         return {argument: getattr(profile, key) for argument, key in self.options.items()}
 
     @property
     def profile_keys(self) -> tuple[str, ...]:
         """Keys of the profile that change its weights."""
-        own = [f"{self.name}_width", f"{self.name}_rate"]
+        own = [f"{self.name}_{what}" for what in ("width", "rate", "losses")]
         own = [key for key in own if key in Profile.__dataclass_fields__]
         return (*own, *self.options.values(), *self.keys)
 

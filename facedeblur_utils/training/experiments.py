@@ -22,6 +22,7 @@ KIND_MIXTURES = {
     LEARNT: LEARNT_FROM,
     TRANSFER: LEARNT_FROM,
 }
+JUDGED = ("adversarial", "relativistic")  # terms of a loss that ask a discriminator
 MIXED_ORDER = ("SFB2", "SB1SD", "SB2SM", "SFB1")  # thesis section 5.2
 MODELS = [NETWORKS[network].letter + dataset for network in THESIS for dataset in DATASETS]  # Table 5.4
 
@@ -31,7 +32,8 @@ class Run:
     """One training run: `network` is trained through `schedule`, a row of (dataset, epochs) parts.
 
     A run that `starts_from` another takes that run's checkpoint at the end of the first part instead of
-    training that part again. Weights are kept at the epochs in `milestones`, counted from 1.
+    training that part again. Weights are kept at the epochs in `milestones`, counted from 1. `losses` are
+    terms of the loss and their weights; empty for the network's own loss.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Run:
     schedule: tuple[tuple[str, int], ...]
     milestones: tuple[int, ...]
     starts_from: str = ""
+    losses: tuple[tuple[str, float], ...] = ()
 
     @property
     def epochs(self) -> int:
@@ -79,14 +82,27 @@ def training_runs(profile: Profile) -> dict[str, Run]:
             milestones = {profile.epochs}
             if name == "GSFB2":
                 milestones |= {profile.checkpoint_epoch}
-            runs[name] = Run(name, network, ((dataset, profile.epochs),), tuple(sorted(milestones)))
+            schedule = ((dataset, profile.epochs),)
+            losses = losses_in(profile, network)
+            runs[name] = Run(name, network, schedule, tuple(sorted(milestones)), losses=losses)
     quarters = {"GSFB2_100": profile.mixed_epochs // 4, "GSFB2_20": profile.short_mixed_epochs // 4}
     for name, quarter in quarters.items():
         schedule = tuple((dataset, quarter) for dataset in MIXED_ORDER)
         # The first quarter of the long run is the GSFB2 run itself, where their lengths agree.
         shared = name == "GSFB2_100" and quarter == profile.checkpoint_epoch
-        runs[name] = Run(name, "gan", schedule, (4 * quarter,), "GSFB2" if shared else "")
+        start = "GSFB2" if shared else ""
+        runs[name] = Run(name, "gan", schedule, (4 * quarter,), start, losses_in(profile, "gan"))
     return runs
+
+
+def losses_in(profile: Profile, network: str) -> tuple[tuple[str, float], ...]:
+    """Terms and weights that the profile chooses for `network`, by name; empty for the network's own loss."""
+    return tuple(sorted(NETWORKS[network].losses_in(profile).items()))
+
+
+def loop_of(run: Run) -> str:
+    """Function of `training.loops` that trains `run` for one epoch."""
+    return "named_loss_epoch" if run.losses else NETWORKS[run.network].loop
 
 
 def table_models(profile: Profile) -> dict[str, Checkpoint]:
@@ -108,7 +124,9 @@ def restorer_runs(profile: Profile) -> dict[str, Run]:
     """Networks beyond the thesis: one run per dataset and one on all kinds of blur together."""
     epochs = profile.restorer_epochs
     return {
-        row.letter + name: Run(row.letter + name, row.name, ((name, epochs),), (epochs,))
+        row.letter + name: Run(
+            row.letter + name, row.name, ((name, epochs),), (epochs,), losses=losses_in(profile, row.name)
+        )
         for row in NETWORKS.values()
         if row.name not in THESIS and row.name != "blurrer"
         for name in (*DATASETS, MIX, CAMERA)
@@ -127,9 +145,9 @@ def is_kind(name: str) -> bool:
 
 def kind_runs(profile: Profile, names: tuple[str, ...] = ()) -> dict[str, Run]:
     """Notebook 10's restorers, by run: one for each of `names`, by default the profile's."""
-    row, epochs = NETWORKS["restorer"], profile.kind_epochs
+    row, epochs, losses = NETWORKS["restorer"], profile.kind_epochs, losses_in(profile, "restorer")
     return {
-        row.letter + name: Run(row.letter + name, row.name, ((name, epochs),), (epochs,))
+        row.letter + name: Run(row.letter + name, row.name, ((name, epochs),), (epochs,), losses=losses)
         for name in names or profile.kind_runs
     }
 

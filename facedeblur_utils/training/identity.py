@@ -9,7 +9,17 @@ from facedeblur_utils.errors import StudyError
 from facedeblur_utils.models.networks import NETWORKS, Network
 from facedeblur_utils.paths import RunFolder, RunPaths
 from facedeblur_utils.profiles import Profile
-from facedeblur_utils.training.experiments import CAMERA, LEARNT, MIX, TRANSFER, Run, is_kind, kinds_in
+from facedeblur_utils.training.experiments import (
+    CAMERA,
+    JUDGED,
+    LEARNT,
+    MIX,
+    TRANSFER,
+    Run,
+    is_kind,
+    kinds_in,
+    loop_of,
+)
 
 HERE = "facedeblur_utils.training"
 # They print, write, check or open; data comes in by the datasets' own fingerprints.
@@ -25,6 +35,8 @@ WITHOUT |= {
 KINDS = "facedeblur_utils.blur.kinds"
 # A run's own kinds and their settings stand in its identity.
 WITHOUT |= {f"{KINDS}:BLURS", f"{HERE}.experiments:kinds_in"}
+WITHOUT |= {f"{HERE}.experiments:blurrer_run"}  # only its name is asked for; its weights' digest counts
+WITHOUT |= {f"{HERE}.losses:{name}" for name in ("TERMS", "WHOLE", "weights_of")}  # a run's own terms do
 KIND_PAIRS = {
     "camera": "CameraKindPairs",
     TRANSFER: "TransferPairs",
@@ -51,11 +63,14 @@ def code_of(run: Run, blur_kind: str = "line") -> dict[str, str]:
     """
     row = NETWORKS[run.network]
     roots = [
-        f"{HERE}.loops:{row.loop}",
+        f"{HERE}.loops:{loop_of(run)}",
         f"{HERE}.batches:Batches",
         f"{HERE}.setup:seeded_nets",
         *row.nets.values(),
     ]
+    roots += [f"{HERE}.losses:{name}_term" for name, _ in run.losses]
+    if set(JUDGED) & set(dict(run.losses)):
+        roots.append(f"{HERE}.setup:add_discriminator")
     if "perceptual" in weights_of(run):
         roots.append(f"{HERE}.vgg:Features")
     for name, pairs in MIXTURES.items():
@@ -75,8 +90,8 @@ def blurs_of(run: Run, blur_kind: str) -> list[str]:
 
 
 def weights_of(run: Run) -> dict[str, float]:
-    """Weights of the loss's terms, as they stand in the code of `losses`."""
-    return fingerprints.literal(f"{HERE}.losses:WEIGHTS")[NETWORKS[run.network].loss]
+    """Weights of the loss's terms: chosen, or as they stand in the code of `losses`."""
+    return dict(run.losses) or fingerprints.literal(f"{HERE}.losses:WEIGHTS")[NETWORKS[run.network].loss]
 
 
 def identity_of(run: Run, profile: Profile, seed: int, datasets: dict[str, str]) -> dict:

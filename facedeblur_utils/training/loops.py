@@ -9,13 +9,14 @@ import pandas as pd
 import torch
 
 from facedeblur_utils.machine import available_cpus
+from facedeblur_utils.metrics.further_losses import relativistic_discriminator_loss
 from facedeblur_utils.models.networks import NETWORKS
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.progress import Progress
 from facedeblur_utils.training import losses, mixed, watch, workers
 from facedeblur_utils.training.batches import images_per_epoch
-from facedeblur_utils.training.experiments import Run
+from facedeblur_utils.training.experiments import Run, loop_of
 from facedeblur_utils.training.trainer import Keeper, Trainer, find_start, fresh_trainer, open_trainer
 from facedeblur_utils.training.watch import EpochLog
 
@@ -80,7 +81,7 @@ def _train(trainer: Trainer, keeper: Keeper) -> None:
     engine.print(
         f"{run.name}: {start}, {number_format} on {engine.device.type}{several}, seed {trainer.seed}"
     )
-    one_epoch = globals()[NETWORKS[run.network].loop]
+    one_epoch = globals()[loop_of(run)]
     epochs = range(trainer.epoch + 1, run.epochs + 1)
     pairs = [trainer.data.pairs[run.dataset_at(epoch)] for epoch in epochs]
     total = sum(images_per_epoch(each, trainer.data.batch_size) for each in pairs)
@@ -119,7 +120,7 @@ def first_batch_terms(run: Run, profile: Profile, paths: RunPaths) -> pd.DataFra
         trainer.limit = 1
         silent = Progress(profile.batch_size, run.name, stream=io.StringIO())
         log = EpochLog(trainer.accelerator, silent, f"{run.name}, first batch", profile.batch_size)
-        seen = globals()[NETWORKS[run.network].loop](trainer, run.dataset_at(1), 1, log)
+        seen = globals()[loop_of(run)](trainer, run.dataset_at(1), 1, log)
     weights = facts["loss_weights"]
     # A loss of one term is logged as the loss alone.
     values = {name: seen[name if len(weights) > 1 else "loss"] for name in weights}
@@ -199,6 +200,63 @@ def restorer_epoch(trainer: Trainer, dataset: str, epoch: int, log: EpochLog) ->
         optimizer.step()
         log.step({"loss": loss})
     return log.means()
+
+
+def named_loss_epoch(trainer: Trainer, dataset: str, epoch: int, log: EpochLog) -> dict[str, float]:
+    """One epoch of a loss that is put together by name, for any kind of network; returns the epoch's means.
+
+    Rate and crops are those of the network's own loop; terms that look at whole faces get no crops. Where a
+    term asks a discriminator, each batch begins with a step of that.
+    """
+    run, profile, weights = trainer.run, trainer.profile, trainer.loss_weights
+    role = next(iter(trainer.nets))
+    net, optimizer, judge = trainer.nets[role], trainer.optimizers[role], trainer.nets.get("discriminator")
+    judge = judge if losses.judged(weights) else None
+    restores = NETWORKS[run.network].loop == "restorer_epoch"
+    crops = restores and profile.restorer_crop and not losses.whole(weights)
+    steps = trainer.steps(dataset)
+    for step, batch in enumerate(trainer.batches(dataset, epoch)):
+        if restores:
+            rate = one_cycle(trainer.rate, ((epoch - 1) * steps + step) / (run.epochs * steps))
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+        blurred, sharp = batch.blurred, batch.sharp
+        if crops and epoch <= CROPPED_SHARE * run.epochs:
+            rows, columns = random_square(profile, trainer.seed, epoch, step)
+            blurred, sharp = blurred[..., rows, columns], sharp[..., rows, columns]
+        output = net(blurred)
+        answers = _discriminator_step(trainer, judge, sharp, output, log) if judge else {}
+        look = losses.Look(
+            output,
+            sharp,
+            blurred,
+            vgg=trainer.perceptual,
+            judge=judge,
+            net=net,
+            kernels=lambda batch=batch: trainer.data.kernels(dataset, batch),
+            random=np.random.default_rng([trainer.seed, epoch, step]),
+        )
+        terms = {name: losses.TERMS[name](look) for name in weights}
+        loss = losses.weighted_sum(terms, weights)
+        optimizer.zero_grad()
+        trainer.accelerator.backward(loss)
+        log.gradients("grad_norm", net, optimizer)
+        optimizer.step()
+        log.step({"loss": loss, **terms, **answers})
+    return log.means()
+
+
+def _discriminator_step(trainer: Trainer, judge, sharp, output, log: EpochLog) -> dict:
+    """Teach the discriminator by one batch; what it answered."""
+    optimizer = trainer.optimizers["discriminator"]
+    real, fake = judge(sharp), judge(output.detach())
+    relative = "relativistic" in trainer.loss_weights
+    loss = (relativistic_discriminator_loss if relative else losses.discriminator_loss)(real, fake)
+    optimizer.zero_grad()
+    trainer.accelerator.backward(loss)
+    log.gradients("d_grad_norm", judge, optimizer)
+    optimizer.step()
+    return {"d_loss": loss, "d_real": real.sigmoid().mean(), "d_fake": fake.sigmoid().mean()}
 
 
 def random_square(profile: Profile, seed: int, epoch: int, step: int) -> tuple[slice, slice]:

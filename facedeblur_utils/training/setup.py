@@ -10,6 +10,7 @@ from facedeblur_utils import machine
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.models import cost
 from facedeblur_utils.models.networks import NETWORKS, build, network
+from facedeblur_utils.models.thesis import Discriminator
 from facedeblur_utils.paths import RunFolder
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.training import checkpoints, losses, precision, vgg
@@ -24,6 +25,20 @@ def seeded_nets(run: Run, profile: Profile, seed: int) -> tuple[dict, dict]:
         nets = build(run.network, row.width_in(profile), **row.options_in(profile))
     nets = {name: net.to(memory_format=torch.channels_last) for name, net in nets.items()}
     return nets, {name: optimizer_of(run, profile, net) for name, net in nets.items()}
+
+
+def add_discriminator(run: Run, profile: Profile, seed: int, nets: dict, optimizers: dict) -> None:
+    """Give a network without one the GAN's discriminator, where its chosen loss asks for it."""
+    if "discriminator" in nets or not losses.judged(run.losses):
+        return
+    row = network("gan")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        judge = Discriminator(row.width_in(profile)).to(memory_format=torch.channels_last)
+    nets["discriminator"] = judge
+    optimizers["discriminator"] = torch.optim.Adam(
+        judge.parameters(), lr=row.rate_in(profile), fused=True, **row.settings
+    )
 
 
 def optimizer_of(run: Run, profile: Profile, net: nn.Module) -> torch.optim.Optimizer:
@@ -67,7 +82,7 @@ def facts_of(run: Run, profile: Profile, nets: dict, optimizers: dict) -> dict:
 
 def loss_facts(run: Run, perceptual: vgg.Features | None) -> dict:
     """What the run's loss consists of: weights by term, and which VGG19 its perceptual term has."""
-    weights = dict(losses.WEIGHTS[NETWORKS[run.network].loss])
+    weights = losses.weights_of(run)
     if "perceptual" not in weights:
         return {"loss_weights": weights, "vgg": None}
     if perceptual is None:
@@ -79,7 +94,7 @@ def perceptual_of(
     run: Run, profile: Profile, folder: RunFolder, accelerator, kind: str
 ) -> vgg.Features | None:
     """VGG19 for Eq. 4, as in the other autoencoders of this profile; None where the loss has no such term."""
-    if "perceptual" not in losses.WEIGHTS[NETWORKS[run.network].loss]:
+    if "perceptual" not in losses.weights_of(run):
         return None
     used = {
         json.loads(path.read_text(encoding="utf-8")).get("vgg")
@@ -127,6 +142,7 @@ def disk_needed(run: Run, profile: Profile) -> int:
     row = network(run.network)
     with torch.device("meta"):
         nets = build(run.network, row.width_in(profile), **row.options_in(profile))
+        add_discriminator(run, profile, 0, nets, {})
     counts = [cost.count_parameters(net) for net in nets.values()]
     passed_on = sum(epoch < run.epochs for epoch in run.milestones)
     averaged = _averages(run, profile)

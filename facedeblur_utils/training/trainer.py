@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -32,11 +33,31 @@ class TrainingData:
         self._perceptual = perceptual  # VGG19, whose features of the targets are kept where they fit
         self._resident: dict[str, Batches] = {}
         self._features: dict[str, Tensor | None] = {}
+        self._kernels: dict[str, Tensor] = {}
 
     def batches(self, dataset: str) -> Batches:
         if dataset not in self._resident:
             self._resident = {dataset: mixed.batches_of(self.pairs[dataset], self.batch_size, self.device)}
         return self._resident[dataset]
+
+    def kernels(self, dataset: str, batch: Batch) -> Tensor:
+        """Kernels (B, k, k) that blurred the batch, mirrored where it is; StudyError where it has no such."""
+        pairs = self.pairs[dataset]
+        if getattr(pairs, "region", "none"):
+            raise StudyError(
+                f"the loss 'unsupervised' blurs again by the true kernel, which {dataset} doesn't have for "
+                "whole pictures; train on SFB1 or SFB2, or leave that term out"
+            )
+        if dataset not in self._kernels:
+            found = [pairs.kernel(index) for index in range(len(pairs))]
+            side = max(len(kernel) for kernel in found)
+            table = np.zeros((len(found), side, side), np.float32)
+            for row, kernel in zip(table, found, strict=True):
+                edge = (side - len(kernel)) // 2
+                row[edge : edge + len(kernel), edge : edge + len(kernel)] = kernel
+            self._kernels = {dataset: torch.from_numpy(table).to(self.device)}
+        kernels = self._kernels[dataset][batch.indices]
+        return torch.where(batch.flips.bool().view(-1, 1, 1), kernels.flip(2), kernels)
 
     def target_features(self, dataset: str, batch: Batch) -> Tensor | None:
         """VGG19's features of the batch's sharp images where they are kept, else None."""
@@ -77,7 +98,7 @@ class Trainer:
     @property
     def loss_weights(self) -> dict[str, float]:
         """Weights of the loss's terms by name."""
-        return losses.WEIGHTS[NETWORKS[self.run.network].loss]
+        return losses.weights_of(self.run)
 
     @property
     def rate(self) -> float:
@@ -238,6 +259,7 @@ def fresh_trainer(
     accelerator = precision.engine(kind)
     perceptual = setup.perceptual_of(run, profile, folder, accelerator, kind)
     nets, optimizers = setup.seeded_nets(run, profile, seed)
+    setup.add_discriminator(run, profile, seed, nets, optimizers)
     setup.share_batch_norm(run.name, nets, accelerator)
     average = setup.average_of(run, profile, nets, optimizers, accelerator.device)
     facts = setup.facts_of(run, profile, nets, optimizers) | setup.loss_facts(run, perceptual)
