@@ -1,9 +1,8 @@
 """With which weight each term of a loss pulls as hard as half of the pixel term that it is added to.
 
-`python benchmarks/loss_weights.py --profile sample --output FOLDER` prints, for the validation faces of SFB2, the
-gradient of each term at the blurred input, and the weights that `training.experiments.ADDED` has. Adversarial
-terms say nothing at a discriminator that has learnt nothing: their weights are those of ESRGAN (Wang et al.
-2018, 0.005 beside 0.01 L1, halved in the same way).
+`python benchmarks/loss_weights.py --profile sample --output FOLDER` prints, for the validation faces of SFB2,
+the gradient of each term at the blurred input, and the weights that `training.experiments.ADDED` has. A
+discriminator that has learnt nothing says nothing: the weights of adversarial terms are set by hand.
 """
 
 import argparse

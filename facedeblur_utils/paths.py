@@ -134,6 +134,11 @@ class RunPaths:
         """The same for restorers trained on each kind of blur, in notebook 10."""
         return self.results / "kind_scores.csv"
 
+    @property
+    def loss_scores(self) -> Path:
+        """What networks trained on each loss reach, by seed, in notebook 11."""
+        return self.results / "loss_scores.csv"
+
     def physics_pictures(self, dataset: str) -> Path:
         """What the blind method made of a test set, and from what."""
         return self.results / "physics" / f"{dataset}.npz"

@@ -28,6 +28,17 @@ LOSS_TERMS = (
     "heatmap", "identity", "unsupervised", "landmark", "facial_structure",
 )  # fmt: skip
 KIND_RUNS = (*BLUR_KINDS, "line_head", "line_face", "all", "camera", "five", "learnt")
+# What notebook 11 trains an autoencoder (A) and a restorer (N) on: one term alone, or added to the pixels'.
+LOSSES_ALONE = tuple(
+    name for name in LOSS_TERMS if name not in ("adversarial", "relativistic", "optical_flow")
+)
+LOSSES_ADDED = tuple(name for name in LOSS_TERMS if name not in ("mse", "l1"))
+LOSS_RUNS = tuple(
+    f"{letter}_{name}"
+    for letter in ("A", "N")
+    for name in (*LOSSES_ALONE, *(f"plus_{name}" for name in LOSSES_ADDED))
+)
+FEW_LOSSES = ("N_l1", "N_plus_landmark", "N_plus_identity")  # a look; profile `losses` has the comparison
 FEW_KINDS = ("line", "line_light", "line_face")  # a look; profile `kinds` has the whole comparison
 
 
@@ -67,6 +78,9 @@ class Profile:
     kind_runs: tuple[str, ...] = FEW_KINDS  # what the restorers of notebook 10 are trained on
     kind_epochs: int = 4  # of each of them
     kind_seeds: int = 1  # training seeds of each of them
+    loss_runs: tuple[str, ...] = FEW_LOSSES  # what the networks of notebook 11 are trained on
+    loss_epochs: int = 2  # of each restorer of them; an autoencoder gets three times as many
+    loss_seeds: int = 1  # training seeds of each of them
     gan_norm: str = "none"
     autoencoder_losses: dict[str, float] = field(default_factory=dict)  # term -> weight; none: Eq. 4
     gan_losses: dict[str, float] = field(default_factory=dict)  # of the generator; none: Eq. 5
@@ -115,6 +129,8 @@ AT_LEAST = {
     "restorer_epochs": 1,
     "kind_epochs": 1,
     "kind_seeds": 1,
+    "loss_epochs": 1,
+    "loss_seeds": 1,
     "restorer_crop": 0,
     "restorer_average": 0,
     "first_number": 0,
@@ -143,6 +159,7 @@ AT_MOST = {  # beyond them nothing works, or means something else than was meant
     "seed": 2**32 - 1,  # what every generator takes
     "seeds": 1000,
     "kind_seeds": 1000,
+    "loss_seeds": 1000,
     "jobs": 4096,
     "threads": 4096,
     "processes": 4096,
@@ -309,6 +326,8 @@ def _possible(profile: Profile, where: str) -> None:
         refuse("restorer_runs", f"knows {', '.join(RESTORER_RUNS + FURTHER_RUNS)}, not '{unknown[0][:40]}'")
     if unknown := [name for name in profile.kind_runs if name not in KIND_RUNS]:
         refuse("kind_runs", f"knows {', '.join(KIND_RUNS)}, not '{unknown[0][:40]}'")
+    if unknown := [name for name in profile.loss_runs if name not in LOSS_RUNS]:
+        refuse("loss_runs", f"knows {', '.join(LOSS_RUNS)}, not '{unknown[0][:40]}'")
     for key in ("autoencoder_losses", "gan_losses", "restorer_losses"):
         weights = getattr(profile, key)
         if unknown := [name for name in weights if name not in LOSS_TERMS]:

@@ -45,6 +45,7 @@ WORK = {
     "08": (8.0, 0.0, 0.0),
     "09": (6.0, 0.0, 0.3),
     "10": (12.0, 0.0, 0.6),
+    "11": (12.0, 0.02, 0.6),
     "13": (12.0, 0.0, 0.1),
 }
 WORTH_MEASURING = 50_000  # images to train; below, SMALL_SPEED (images/s) is near enough

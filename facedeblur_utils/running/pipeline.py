@@ -16,6 +16,7 @@ from facedeblur_utils.training.experiments import (
     Run,
     blurrer_run,
     kind_runs,
+    loss_runs,
     restorer_runs,
     training_runs,
 )
@@ -175,6 +176,18 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
             seeds=profile.kind_seeds,
             once=[blurrer_run(profile)] if LEARNT in profile.kind_runs else [],
             keys=(*blurred, "composite", "kind_runs", "kind_seeds"),
+            outputs=made,
+        )
+    )
+    made = [paths.loss_scores, paths.tables / "table_x_losses.csv", paths.discussion("11")]
+    chain.append(
+        training_stage(
+            declare,
+            "11_losses",
+            list(loss_runs(profile).values()),
+            (*data, facts, *weights),
+            seeds=profile.loss_seeds,
+            keys=("loss_runs", "loss_seeds"),
             outputs=made,
         )
     )

@@ -31,10 +31,13 @@ EXACT = [f"{name}.csv" for name in TABLES["01"]]  # literature: text that is the
 YOUNGER = (
     "restorer_average",
     "blur_kind",
+    "autoencoder_losses",
+    "gan_losses",
+    "restorer_losses",
 )  # keys that results were recorded without; they count where they are set
 
 # Of other results than those recorded, or recorded apart.
-NOT_RECORDED = {"seeds", "kind_runs", "kind_epochs", "kind_seeds"}
+NOT_RECORDED = {"seeds", "kind_runs", "kind_epochs", "kind_seeds", "loss_runs", "loss_epochs", "loss_seeds"}
 YOUNGER_METRICS = ("ssim_region",)  # that results were recorded without; nothing else hangs on them
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.errors import UsageError
 from facedeblur_utils.models.networks import NETWORKS
-from facedeblur_utils.profiles import BLUR_KINDS, KIND_RUNS, Profile
+from facedeblur_utils.profiles import BLUR_KINDS, KIND_RUNS, LOSS_RUNS, Profile
 
 THESIS = ("autoencoder", "gan")  # networks of the thesis, in the order of its tables
 MIX = "MIX"  # all four kinds of blur, drawn anew each epoch (module `mixed`)
@@ -23,6 +23,24 @@ KIND_MIXTURES = {
     TRANSFER: LEARNT_FROM,
 }
 JUDGED = ("adversarial", "relativistic")  # terms of a loss that ask a discriminator
+# Notebook 11: the term of the pixels, and the weight with which each other one pulls half as hard at the
+# blurred input (`benchmarks/loss_weights.py`, validation faces of SFB2 at 64 px). A discriminator that has
+# learnt nothing can't be weighted so: adversarial terms have a tenth of the weight of 1 - SSIM.
+PIXELS = {"A": "mse", "N": "l1"}
+ADDED = {
+    "A": {
+        "perceptual": 0.94, "ssim": 0.0055, "adversarial": 0.0005, "relativistic": 0.0005,
+        "local_structure": 0.041, "optical_flow": 0.062, "heatmap": 0.3, "identity": 0.004,
+        "unsupervised": 0.1, "landmark": 0.01, "facial_structure": 0.029,
+    },
+    "N": {
+        "perceptual": 7.0, "ssim": 0.041, "adversarial": 0.004, "relativistic": 0.004,
+        "local_structure": 0.31, "optical_flow": 0.47, "heatmap": 2.2, "identity": 0.03,
+        "unsupervised": 0.76, "landmark": 0.077, "facial_structure": 0.22,
+    },
+}  # fmt: skip
+AUTOENCODER_SHARE = 3  # times the epochs of a restorer there; each takes an eighth of the time
+LOSS_DATASET = "SFB2"  # whole pictures, whose kernels are known
 MIXED_ORDER = ("SFB2", "SB1SD", "SB2SM", "SFB1")  # thesis section 5.2
 MODELS = [NETWORKS[network].letter + dataset for network in THESIS for dataset in DATASETS]  # Table 5.4
 
@@ -159,9 +177,24 @@ def blurrer_run(profile: Profile) -> Run:
     return Run(name, "blurrer", ((TRANSFER, epochs),), (epochs,))
 
 
+def loss_runs(profile: Profile, names: tuple[str, ...] = ()) -> dict[str, Run]:
+    """Notebook 11's autoencoders and restorers, by run: one for each of `names`, by default the profile's."""
+    networks = {row.letter: row.name for row in NETWORKS.values()}
+    runs = {}
+    for name in names or profile.loss_runs:
+        letter, _, loss = name.partition("_")
+        added = loss.removeprefix("plus_")
+        weights = {PIXELS[letter]: 1.0, added: ADDED[letter][added]} if added != loss else {loss: 1.0}
+        epochs = profile.loss_epochs * (AUTOENCODER_SHARE if letter == "A" else 1)
+        chosen = tuple(sorted(weights.items()))
+        runs[name] = Run(name, networks[letter], ((LOSS_DATASET, epochs),), (epochs,), losses=chosen)
+    return runs
+
+
 def named_run(profile: Profile, name: str) -> Run:
     """The run called `name`; raises UsageError for a name that the study doesn't have."""
     runs = training_runs(profile) | restorer_runs(profile) | kind_runs(profile, KIND_RUNS)
+    runs |= loss_runs(profile, LOSS_RUNS)
     blurrer = blurrer_run(profile)
     runs[blurrer.name] = blurrer
     if name not in runs:
