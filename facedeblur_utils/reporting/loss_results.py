@@ -125,8 +125,8 @@ def sentences(scores: pd.DataFrame) -> str:
                 lines.append(_on_aim(term, metric, network, found))
     lines.append(_on_table(changes))
     lines.append(
-        "The face embedding that scores is the one that the identity loss was trained with, so its gain there is "
-        "an upper bound; MediaPipe, which scores landmarks, taught the network behind the landmark losses."
+        "The face embedding that scores is the one that the identity loss was trained with, so its gain there "
+        "is an upper bound; MediaPipe, which scores landmarks, taught the network of the landmark losses."
     )
     return "\n".join(f"- {line}" for line in lines if line)
 
@@ -147,12 +147,13 @@ def _on_aim(term: str, metric: str, network: str, found: np.ndarray) -> str:
     else:
         verdict, said = ("better" if mean > 0 else "worse"), f"{mean:+.3f}{unit}, one seed"
     aim = HEADS[metric].replace(" ↓", "").partition(" (")[0]
-    return f"**{term.replace('_', ' ')}** added, {network.lower()}: {aim} {verdict} ({said}; positive is better)."
+    name = term.replace("_", " ")
+    return f"**{name}** added, {network.lower()}: {aim} {verdict} ({said}; positive is better)."
 
 
 def _on_table(changes: pd.DataFrame) -> str:
     """Rank correlation of Table 2.9's rating of facial detail with what the added terms change."""
-    table = loader.load_table("2.9").set_index("number")
+    table = loader.load("2.9").set_index("number")
     rated = {term: RATING[table.loc[row, "detail"]] for term, row in ROWS.items()}
     lines = []
     for letter, network in NETWORKS.items():
@@ -168,6 +169,6 @@ def _on_table(changes: pd.DataFrame) -> str:
     if not lines:
         return ""
     return (
-        "**Table 2.9's column on facial details**: rank correlation of its ratings (low, medium, high) with what "
-        f"the added terms change: {', '.join(lines)}; +1 would confirm it, 0 says nothing."
+        "**Table 2.9's column on facial details**: rank correlation of its ratings (low, medium, high) with "
+        f"what the added terms change: {', '.join(lines)}; +1 would confirm it, 0 says nothing."
     )
