@@ -54,7 +54,7 @@ def test_the_study_declares_19_tables_23_figures_and_8_plus_2_runs(chain, tmp_pa
     figures = {path.stem for path in made if re.match(r"fig_\d", path.stem)}
     assert (len(tables), len(figures)) == (19, 23)
     # GSFB2_25 and GSFB2_50 are two checkpoints of one run: 8 + 3 networks that tables stand for.
-    milestones = [path for path in made if re.match(r"[AG]\w+/epoch_", f"{path.parent.name}/{path.name}")]
+    milestones = [path for path in made if re.match(r"[AG]S\w+/epoch_", f"{path.parent.name}/{path.name}")]
     assert len({path.parent for path in milestones}) == 10
     assert len(milestones) == 11
 

@@ -6,7 +6,6 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from facedeblur_utils.evaluation.scores import INPUT
-from facedeblur_utils.literature import loader
 from facedeblur_utils.reporting.figures import COLUMN, styled
 from facedeblur_utils.training.experiments import PIXELS
 
@@ -114,8 +113,8 @@ def change_figure(changes: pd.DataFrame) -> Figure:
     return fig
 
 
-def sentences(scores: pd.DataFrame) -> str:
-    """Does each loss do what it is for, and does Table 2.9's column on facial details hold?"""
+def sentences(scores: pd.DataFrame, table: pd.DataFrame) -> str:
+    """Does each loss do what it is for, and does the column on facial details of Table 2.9, `table`, hold?"""
     changes = differences(scores)
     lines = []
     for term, metric in AIMS.items():
@@ -123,10 +122,10 @@ def sentences(scores: pd.DataFrame) -> str:
             found = _change(changes, letter, term, metric)
             if found is not None:
                 lines.append(_on_aim(term, metric, network, found))
-    lines.append(_on_table(changes))
+    lines.append(_on_table(changes, table.set_index("number")["detail"]))
     lines.append(
-        "The face embedding that scores is the one that the identity loss was trained with, so its gain there "
-        "is an upper bound; MediaPipe, which scores landmarks, taught the network of the landmark losses."
+        "The face embedding that scores is the one that the identity loss was trained with, which makes its "
+        "gain an upper bound. MediaPipe, which scores landmarks, taught the network of the landmark losses."
     )
     return "\n".join(f"- {line}" for line in lines if line)
 
@@ -151,10 +150,9 @@ def _on_aim(term: str, metric: str, network: str, found: np.ndarray) -> str:
     return f"**{name}** added, {network.lower()}: {aim} {verdict} ({said}; positive is better)."
 
 
-def _on_table(changes: pd.DataFrame) -> str:
-    """Rank correlation of Table 2.9's rating of facial detail with what the added terms change."""
-    table = loader.load("2.9").set_index("number")
-    rated = {term: RATING[table.loc[row, "detail"]] for term, row in ROWS.items()}
+def _on_table(changes: pd.DataFrame, details: pd.Series) -> str:
+    """Rank correlation of Table 2.9's ratings `details`, by row, with what the added terms change."""
+    rated = {term: RATING[details[row]] for term, row in ROWS.items()}
     lines = []
     for letter, network in NETWORKS.items():
         for metric in ("landmark_error", "distance"):

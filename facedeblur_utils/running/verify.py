@@ -140,5 +140,6 @@ def say_differences(profile: Profile, paths: RunPaths, console: Console) -> int:
 
 def _profile_digest(profile: Profile) -> str:
     values = profile.as_dict()
-    unset = {key for key in YOUNGER if values[key] == Profile.__dataclass_fields__[key].default}
+    fields = Profile.__dataclass_fields__
+    unset = {key for key in YOUNGER if values[key] in (fields[key].default, {})}
     return digest({key: values[key] for key in values if key not in NO_RESULT | NOT_RECORDED | unset})
