@@ -139,6 +139,11 @@ class RunPaths:
         """What networks trained on each loss reach, by seed, in notebook 11."""
         return self.results / "loss_scores.csv"
 
+    @property
+    def architecture_scores(self) -> Path:
+        """PSNR and SSIM of the surveyed networks, in notebook 12."""
+        return self.results / "architecture_scores.csv"
+
     def physics_pictures(self, dataset: str) -> Path:
         """What the blind method made of a test set, and from what."""
         return self.results / "physics" / f"{dataset}.npz"

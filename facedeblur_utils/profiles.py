@@ -28,6 +28,11 @@ LOSS_TERMS = (
     "heatmap", "identity", "unsupervised", "landmark", "facial_structure",
 )  # fmt: skip
 KIND_RUNS = (*BLUR_KINDS, "line_head", "line_face", "all", "camera", "five", "learnt")
+# What notebook 12 can compare; `models.networks` has them (tested).
+ARCHITECTURES = (
+    "autoencoder", "gan", "restorer", "two_stage", "patch_judge", "part_judge", "multi_scale", "recurrent",
+    "dense", "attention", "window_transformer",
+)  # fmt: skip
 # What notebook 11 trains an autoencoder (A) and a restorer (N) on: one term alone, or added to the pixels'.
 LOSSES_ALONE = tuple(
     name for name in LOSS_TERMS if name not in ("adversarial", "relativistic", "optical_flow")
@@ -81,6 +86,8 @@ class Profile:
     loss_runs: tuple[str, ...] = FEW_LOSSES  # what the networks of notebook 11 are trained on
     loss_epochs: int = 2  # of each restorer of them; an autoencoder gets three times as many
     loss_seeds: int = 1  # training seeds of each of them
+    architectures: dict[str, int] = field(default_factory=dict)  # network of notebook 12 -> epochs
+    architecture_seeds: int = 1  # training seeds of each of them
     gan_norm: str = "none"
     autoencoder_losses: dict[str, float] = field(default_factory=dict)  # term -> weight; none: Eq. 4
     gan_losses: dict[str, float] = field(default_factory=dict)  # of the generator; none: Eq. 5
@@ -131,6 +138,7 @@ AT_LEAST = {
     "kind_seeds": 1,
     "loss_epochs": 1,
     "loss_seeds": 1,
+    "architecture_seeds": 1,
     "restorer_crop": 0,
     "restorer_average": 0,
     "first_number": 0,
@@ -160,6 +168,7 @@ AT_MOST = {  # beyond them nothing works, or means something else than was meant
     "seeds": 1000,
     "kind_seeds": 1000,
     "loss_seeds": 1000,
+    "architecture_seeds": 1000,
     "jobs": 4096,
     "threads": 4096,
     "processes": 4096,
@@ -328,6 +337,10 @@ def _possible(profile: Profile, where: str) -> None:
         refuse("kind_runs", f"knows {', '.join(KIND_RUNS)}, not '{unknown[0][:40]}'")
     if unknown := [name for name in profile.loss_runs if name not in LOSS_RUNS]:
         refuse("loss_runs", f"knows {', '.join(LOSS_RUNS)}, not '{unknown[0][:40]}'")
+    if unknown := [name for name in profile.architectures if name not in ARCHITECTURES]:
+        refuse("architectures", f"knows {', '.join(ARCHITECTURES)}, not '{unknown[0][:40]}'")
+    if any(epochs < 1 for epochs in profile.architectures.values()):
+        refuse("architectures", "needs 1 epoch or more for each")
     for key in ("autoencoder_losses", "gan_losses", "restorer_losses"):
         weights = getattr(profile, key)
         if unknown := [name for name in weights if name not in LOSS_TERMS]:

@@ -9,7 +9,7 @@ from facedeblur_utils.blur.kinds import field_blur
 from facedeblur_utils.blur.operators import convolve
 from facedeblur_utils.errors import UsageError
 from facedeblur_utils.physics import field as fields
-from facedeblur_utils.reporting import field_figures
+from facedeblur_utils.reporting import physics_results
 
 
 def picture(size=128):
@@ -75,9 +75,9 @@ def test_a_plain_wall_gives_no_confidence_and_bad_input_one_line():
 
 def test_figure_draws_a_stroke_for_each_sure_cell():
     found = fields.estimate_field(convolve(picture(), linear_motion_kernel(9, 25)), picture())
-    figure = field_figures.fields_figure(picture(), {"found": found}, np.array(vectors(9, 25)))
+    figure = physics_results.fields_figure(picture(), {"found": found}, np.array(vectors(9, 25)))
     sharp, true, drawn = figure.axes
     assert [axis.get_title() for axis in figure.axes] == ["blurred", "true", "found"]
-    assert len(drawn.lines) == (found.confidence > field_figures.SURE).sum() and len(true.lines) == 25
+    assert len(drawn.lines) == (found.confidence > physics_results.SURE).sum() and len(true.lines) == 25
     x, y = true.lines[0].get_data()
     assert np.hypot(*np.diff([x, y]).ravel()) == pytest.approx(9)

@@ -18,17 +18,17 @@ from facedeblur_utils.training import experiments, identity, loops
 
 # Profile key -> another value, and the stages that it makes stale by themselves (numbers; 03 and 04 train).
 # What changes only through its inputs waits for them and is not named.
-A, G, N, KINDS, C, L = "03", "04", "07", "09", "10", "11"
-EVERY = {"01", "02", A, G, "05", "06", N, "08", KINDS, C, L, "13"}
+A, G, N, KINDS, C, L, W = "03", "04", "07", "09", "10", "11", "12"
+EVERY = {"01", "02", A, G, "05", "06", N, "08", KINDS, C, L, W, "13"}
 KEYS = {
     "name": ("other", EVERY),  # in captions, and the folder
     "description": ("other words", set()),
-    "image_size": (48, {"02", A, G, "05", N, "08", KINDS, C, L}),
+    "image_size": (48, {"02", A, G, "05", N, "08", KINDS, C, L, W}),
     "epochs": (3, {A, G, "05", "06", "13"}),
     "checkpoint_epoch": (2, {G, "05", "06"}),
     "mixed_epochs": (8, {G, "05", "06"}),
     "short_mixed_epochs": (8, {G, "05", "06"}),
-    "batch_size": (3, {A, G, "05", N, C, L}),
+    "batch_size": (3, {A, G, "05", N, C, L, W}),
     "autoencoder_width": (8, {A, N, L}),
     "gan_width": (4, {G, N}),
     "source": ("/elsewhere", {"02"}),
@@ -45,29 +45,31 @@ KEYS = {
     "noise": (0.01, {"02"}),
     "composite": ("matte", {"02", C}),
     "autoencoder_vgg": ("imagenet", {A, L}),
-    "restorer_width": (8, {N, C, L}),
+    "restorer_width": (8, {N, C, L, W}),
     "restorer_epochs": (3, {N}),
-    "restorer_crop": (16, {N, C, L}),
-    "restorer_average": (0.5, {N, C, L}),
+    "restorer_crop": (16, {N, C, L, W}),
+    "restorer_average": (0.5, {N, C, L, W}),
     "restorer_runs": (("NSFB2",), {N}),
     "kind_runs": (("line",), {C}),
     "kind_epochs": (3, {C}),
     "kind_seeds": (2, {C}),
+    "architectures": ({"dense": 1}, {W}),
+    "architecture_seeds": (2, {W}),
     "loss_runs": (("N_l1",), {L}),
     "loss_epochs": (3, {L}),
     "loss_seeds": (2, {L}),
     "gan_norm": ("batch", {G, N}),
     "autoencoder_losses": ({"l1": 1.0}, {A, L}),
     "gan_losses": ({"l1": 1.0}, {G}),
-    "restorer_losses": ({"mse": 1.0}, {N, C, L}),
+    "restorer_losses": ({"mse": 1.0}, {N, C, L, W}),
     "autoencoder_rate": (0.01, {A, L}),
     "gan_rate": (0.01, {G}),
-    "restorer_rate": (0.01, {N, C, L}),
-    "seed": (1, {"02", A, G, "05", N, KINDS, C, L}),
+    "restorer_rate": (0.01, {N, C, L, W}),
+    "seed": (1, {"02", A, G, "05", N, KINDS, C, L, W}),
     "seeds": (3, {"05", "06"}),  # further runs beside those that are there
     "jobs": (4, set()),
     "threads": (2, set()),
-    "precision": ("fp32", {A, G, N, C, L}),
+    "precision": ("fp32", {A, G, N, C, L, W}),
     "compile": (True, set()),
     "processes": (2, set()),
     "mirror": ("/drive", set()),

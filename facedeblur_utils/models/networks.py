@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 MODELS = "facedeblur_utils.models"
+JUDGES = "facedeblur_utils.metrics.judges"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Network:
     optimizer: str = "Adam"
     settings: dict = field(default_factory=dict)  # of the optimiser, beside the learning rate
     options: dict[str, str] = field(default_factory=dict)  # argument of a class -> key of the profile
+    judge: str = ""  # "module:class" of the discriminator that it learns beside, where that isn't in `nets`
+    survey: str = ""  # what notebook 12 calls it; empty for networks of their own notebooks
     keys: tuple[str, ...] = ()  # further keys of the profile that its training depends on
     width: int = 16
     rate: float = 0.001
@@ -109,6 +112,61 @@ NETWORKS = {
             settings={"betas": (0.9, 0.9), "weight_decay": 0},
             keys=("restorer_crop",),
             rate=0.003,
+        ),
+        *(
+            Network(
+                name,
+                letter=letter,
+                nets={"restorer": f"{MODELS}.{path}"},
+                loop="restorer_epoch",
+                loss="restorer",
+                notebook="12_architectures",
+                optimizer="AdamW",
+                settings={"betas": (0.9, 0.9), "weight_decay": 0},
+                judge=judge,
+                survey=words,
+                keys=("restorer_crop",),
+                width=width,
+                rate=0.002,
+            )
+            for name, letter, path, width, judge, words in (
+                (
+                    "two_stage",
+                    "T",
+                    "two_stage:TwoStage",
+                    12,
+                    f"{MODELS}.thesis:Discriminator",
+                    "two U-Nets, judged [30]",
+                ),
+                (
+                    "patch_judge",
+                    "P",
+                    "nafnet:Restorer",
+                    8,
+                    f"{JUDGES}:PatchAndWhole",
+                    "restorer, judged by patches and whole [36]",
+                ),
+                (
+                    "part_judge",
+                    "F",
+                    "nafnet:Restorer",
+                    8,
+                    f"{JUDGES}:PixelsAndParts",
+                    "restorer, judged by pixels and face parts [38]",
+                ),
+                ("multi_scale", "M", "coarse_to_fine:MultiScale", 24, "", "coarse to fine [45]"),
+                ("recurrent", "R", "coarse_to_fine:Recurrent", 16, "", "coarse to fine, recurrent [67]"),
+                ("dense", "D", "attention:Dense", 16, "", "dense blocks [69]"),
+                ("attention", "E", "attention:Attention", 16, "", "spatial and feature attention [71, 72]"),
+                (
+                    "window_transformer",
+                    "W",
+                    "window_transformer:WindowTransformer",
+                    12,
+                    "",
+                    "window transformer [32]",
+                ),
+            )
         ),
     )
 }

@@ -159,7 +159,7 @@ def _on_table(changes: pd.DataFrame, details: pd.Series) -> str:
             part = changes[(changes["network"] == letter) & (changes["metric"] == metric)]
             means = part.groupby("term")["value"].mean()
             means = means[means.index.isin(rated)]
-            if len(means) < 4:
+            if len(means) < 4 or means.nunique() < 2:
                 continue
             ratings = pd.Series({term: rated[term] for term in means.index})
             rank = means.corr(ratings, method="spearman")

@@ -1,8 +1,9 @@
-"""Tables, figure and sentences about deblurring by physics, made from physics_scores.csv."""
+"""Deblurring by physics: tables, figures and sentences; motion fields drawn over faces."""
 
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from facedeblur_utils.blur.kernels import padded
@@ -10,7 +11,9 @@ from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.evaluation.harder_sets import HARDER
 from facedeblur_utils.evaluation.physics_scores import BLIND, KNOWN, RESTORER, PhysicsStudy
 from facedeblur_utils.evaluation.scores import INPUT, SHARP, score_images
-from facedeblur_utils.reporting.figures import WIDE, styled
+from facedeblur_utils.physics.field import Field
+from facedeblur_utils.reporting.data_figures import show_image
+from facedeblur_utils.reporting.figures import COLOURS, WIDE, styled
 from facedeblur_utils.reporting.result_tables import INPUT_LABEL, harm_table, mean_table, region_table
 
 METHODS = {
@@ -21,6 +24,8 @@ METHODS = {
 NEED_NO_KERNEL = (RESTORER, BLIND)
 SET_WORDS = dict(zip(DATASETS, DATASETS, strict=True)) | {name: row.words for name, row in HARDER.items()}
 SHOWN = ("SFB1", "SB2SM", "frames_light_noise")  # a face of each: everywhere, the face alone, light and noise
+SURE = 0.1  # confidence below which a cell of a motion field is left empty
+MARK = 0.1  # of the picture's width: length of strokes that have none of their own
 
 
 def gains(scores: pd.DataFrame) -> pd.DataFrame:
@@ -147,3 +152,30 @@ def on_physics(scores: pd.DataFrame) -> str:
     at = {method: "unchanged" if np.isnan(value) else f"at {value:.1f} dB" for method, value in sharp.items()}
     sentences.append(f"A sharp face comes back {at[BLIND]}, from the restorer {at[RESTORER]}.")
     return "- **Physics**: " + " ".join(sentences)
+
+
+@styled
+def fields_figure(blurred: np.ndarray, found: dict[str, Field], true: np.ndarray) -> Figure:
+    """`blurred`, uint8 (S, S, 3), with the `true` vectors (C, C, 2) over it and those `found`, by title.
+
+    Strokes are as long as the motion, without heads, since blur doesn't tell forth from back. Fields without
+    lengths, of vectors of length 1, get strokes of one length.
+    """
+    fig, axes = plt.subplots(1, len(found) + 2, figsize=(WIDE, WIDE / (len(found) + 2) + 0.2))
+    for axis in axes:
+        show_image(axis, blurred)
+    axes[0].set_title("blurred")
+    axes[1].set_title("true")
+    first = next(iter(found.values()))
+    _strokes(axes[1], first.centres, true, np.ones(true.shape[:2]))
+    for axis, (title, field) in zip(axes[2:], found.items(), strict=True):
+        axis.set_title(title)
+        known = field.vectors if field.lengths.max() > 1 + 1e-6 else MARK * len(blurred) * field.vectors
+        _strokes(axis, field.centres, known, field.confidence)
+    return fig
+
+
+def _strokes(axis: Axes, centres: np.ndarray, vectors: np.ndarray, confidence: np.ndarray) -> None:
+    for at, vector in zip(centres[confidence > SURE], vectors[confidence > SURE], strict=True):
+        ends = np.stack([at - vector / 2, at + vector / 2], axis=1)
+        axis.plot(*ends, color=COLOURS[1], linestyle="-", linewidth=1.2, solid_capstyle="round")

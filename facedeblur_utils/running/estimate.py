@@ -1,6 +1,7 @@
 """How long a run will take here, from a few seconds of real training steps and what stages took elsewhere.
 
-`python -m facedeblur_utils.running.estimate PROFILE.yaml` is the process that measures; it prints JSON.
+`python -m facedeblur_utils.running.estimate PROFILE.yaml NETWORK ...` is the process that measures and prints
+JSON.
 """
 
 import contextlib
@@ -28,7 +29,7 @@ from facedeblur_utils.running.manifest import Manifest
 from facedeblur_utils.running.pipeline import Stage, in_order, upstream
 from facedeblur_utils.running.scheduler import Plan
 from facedeblur_utils.running.summary import states
-from facedeblur_utils.training.experiments import Run
+from facedeblur_utils.training.experiments import JUDGED_LOSS, Run, loop_of
 
 BESIDE_STEPS = 1.2  # times as long as its steps alone a training takes: it validates, saves, draws blur
 STEPS_SECONDS = 1.5  # of training steps of each kind of network
@@ -46,6 +47,7 @@ WORK = {
     "09": (6.0, 0.0, 0.3),
     "10": (12.0, 0.0, 0.6),
     "11": (12.0, 0.02, 0.6),
+    "12": (8.0, 0.0, 0.3),
     "13": (12.0, 0.0, 0.1),
 }
 WORTH_MEASURING = 50_000  # images to train; below, SMALL_SPEED (images/s) is near enough
@@ -64,15 +66,21 @@ def expected(plan: Plan, names: Iterable[str], measure: bool = True) -> dict[str
     images = sum(images_to_train(run, plan, faces, stage.seeds) for stage in chosen for run in stage.runs)
     speed = {"yardstick": REFERENCE} | dict.fromkeys(NETWORKS, SMALL_SPEED)
     if images > WORTH_MEASURING:
-        speed = speeds(plan.profile, plan.jobs, measure)
+        speed = speeds(plan.profile, plan.jobs, networks_of(plan), measure)
     return {stage.name: stage_seconds(stage, plan, speed) for stage in chosen} if speed else {}
 
 
-def speeds(profile: Profile, jobs: int, measure: bool = True) -> dict[str, float]:
-    """Images/s of each kind of network while `jobs` stages train, `yardstick` seconds, `disk` bytes."""
-    keys = sorted({key for row in NETWORKS.values() for key in row.profile_keys})
+def networks_of(plan: Plan) -> tuple[str, ...]:
+    """The kinds of network that the plan trains."""
+    return tuple(sorted({run.network for stage in plan.chosen for run in stage.runs}))
+
+
+def speeds(profile: Profile, jobs: int, networks: Iterable[str], measure: bool = True) -> dict[str, float]:
+    """Images/s of each of `networks` while `jobs` stages train, `yardstick` seconds, `disk` bytes."""
+    keys = sorted({key for name in networks for key in NETWORKS[name].profile_keys})
     keys += ["image_size", "batch_size", "precision", "threads", "compile"]
     what = {key: getattr(profile, key) for key in keys} | {"jobs": jobs, "machine": machine.machine()}
+    what["networks"] = list(networks)
     known = cache_folder() / "speeds" / f"{digest(what)[:16]}.json"
     try:
         return json.loads(known.read_text(encoding="utf-8"))
@@ -81,7 +89,7 @@ def speeds(profile: Profile, jobs: int, measure: bool = True) -> dict[str, float
             return {}
     with tempfile.TemporaryDirectory() as folder:
         file = save_profile(profile, Path(folder) / "profile.yaml")
-        command = [sys.executable, "-m", __name__, str(file)]
+        command = [sys.executable, "-m", __name__, str(file), *networks]
         # As many at once as will train at once: they share memory and caches.
         at_once = max(1, min(jobs, machine.available_cpus()))
         quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
@@ -146,7 +154,7 @@ def announce(plan: Plan, manifest: Manifest, console: Console) -> float:
         return 0.0
     total = wall_seconds(plan.chain, seconds, plan.jobs)
     free = f"{shutil.disk_usage(plan.paths.run).free / 1e9:.0f} GB of disk are free"
-    if need := speeds(plan.profile, plan.jobs, measure=False).get("disk"):
+    if need := speeds(plan.profile, plan.jobs, networks_of(plan), measure=False).get("disk"):
         free = f"{need / 1e9:.1f} GB of disk are needed, {free}"
     order = ("smoke", "sample", "study", "thesis")
     place = order.index(plan.profile.name) if plan.profile.name in order else None
@@ -169,13 +177,13 @@ def announce(plan: Plan, manifest: Manifest, console: Console) -> float:
     return total
 
 
-def main(file: str) -> int:
-    """Train each kind of network for a moment on made-up faces; prints images/s of each as JSON."""
+def main(file: str, *networks: str) -> int:
+    """Train each of `networks` for a moment on made-up faces; prints images/s of each as JSON."""
     import torch
 
     profile = saved_profile(file)
     torch.set_num_threads(profile.threads or min(torch.get_num_threads(), machine.available_cpus()))
-    found = {name: _images_per_second(name, profile) for name in NETWORKS}
+    found = {name: _images_per_second(name, profile) for name in networks}
     disk = sum(needs(profile, RunPaths(profile.name, Path(tempfile.gettempdir()))).values())
     print(json.dumps(found | {"yardstick": _yardstick(), "disk": disk}))
     return 0
@@ -208,10 +216,11 @@ def _images_per_second(network: str, profile: Profile) -> float:
 
     deblurs = next(iter(build(network, 1).values()))
     faces = MadeUpFaces(4 * profile.batch_size, profile.image_size, getattr(deblurs, "channels", 3))
-    run = Run(f"speed of {network}", network, ((faces.name, 100),), ())
+    losses = JUDGED_LOSS if NETWORKS[network].judge else ()
+    run = Run(f"speed of {network}", network, ((faces.name, 100),), (), losses=losses)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         trainer, _ = fresh_trainer(run, profile, RunFolder(Path(folder) / "runs"), {faces.name: faces}, 1, {})
-        one_epoch = getattr(loops, NETWORKS[network].loop)
+        one_epoch = getattr(loops, loop_of(run))
         images, began = 0, time.perf_counter()
         for epoch in range(1, 100):
             progress = Progress(len(faces), run.name, stream=io.StringIO())
@@ -243,4 +252,4 @@ def _yardstick() -> float:
 
 if __name__ == "__main__":
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

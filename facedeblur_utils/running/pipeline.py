@@ -14,6 +14,7 @@ from facedeblur_utils.training.experiments import (
     LEARNT,
     THESIS,
     Run,
+    architecture_runs,
     blurrer_run,
     kind_runs,
     loss_runs,
@@ -188,6 +189,18 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
             (*data, facts, *weights),
             seeds=profile.loss_seeds,
             keys=("loss_runs", "loss_seeds"),
+            outputs=made,
+        )
+    )
+    made = [paths.architecture_scores, paths.tables / "table_x_architectures.csv", paths.discussion("12")]
+    chain.append(
+        training_stage(
+            declare,
+            "12_architectures",
+            list(architecture_runs(profile).values()),
+            (*data, facts),
+            seeds=profile.architecture_seeds,
+            keys=("architectures", "architecture_seeds"),
             outputs=made,
         )
     )

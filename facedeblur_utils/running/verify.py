@@ -38,6 +38,7 @@ YOUNGER = (
 
 # Of other results than those recorded, or recorded apart.
 NOT_RECORDED = {"seeds", "kind_runs", "kind_epochs", "kind_seeds", "loss_runs", "loss_epochs", "loss_seeds"}
+NOT_RECORDED |= {"architectures", "architecture_seeds"}
 YOUNGER_METRICS = ("ssim_region",)  # that results were recorded without; nothing else hangs on them
 
 

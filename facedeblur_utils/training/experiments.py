@@ -40,7 +40,9 @@ ADDED = {
     },
 }  # fmt: skip
 AUTOENCODER_SHARE = 3  # times the epochs of a restorer there; each takes an eighth of the time
+JUDGED_LOSS = (("adversarial", ADDED["N"]["adversarial"]), ("l1", 1.0))  # of networks with a judge
 LOSS_DATASET = "SFB2"  # whole pictures, whose kernels are known
+ARCHITECTURES = "budget"  # before the names of notebook 12's runs
 MIXED_ORDER = ("SFB2", "SB1SD", "SB2SM", "SFB1")  # thesis section 5.2
 MODELS = [NETWORKS[network].letter + dataset for network in THESIS for dataset in DATASETS]  # Table 5.4
 
@@ -146,7 +148,7 @@ def restorer_runs(profile: Profile) -> dict[str, Run]:
             row.letter + name, row.name, ((name, epochs),), (epochs,), losses=losses_in(profile, row.name)
         )
         for row in NETWORKS.values()
-        if row.name not in THESIS and row.name != "blurrer"
+        if row.name == "restorer"
         for name in (*DATASETS, MIX, CAMERA)
     }
 
@@ -191,10 +193,23 @@ def loss_runs(profile: Profile, names: tuple[str, ...] = ()) -> dict[str, Run]:
     return runs
 
 
+def architecture_runs(profile: Profile) -> dict[str, Run]:
+    """Notebook 12's networks, by run: those of the profile's `architectures`, on all four kinds of blur.
+
+    Networks with a discriminator of their own add what it says to the mean absolute error.
+    """
+    runs = {}
+    for network, epochs in profile.architectures.items():
+        row = NETWORKS[network]
+        name = f"{ARCHITECTURES}_{network}"
+        runs[name] = Run(name, network, ((MIX, epochs),), (epochs,), losses=JUDGED_LOSS if row.judge else ())
+    return runs
+
+
 def named_run(profile: Profile, name: str) -> Run:
     """The run called `name`; raises UsageError for a name that the study doesn't have."""
     runs = training_runs(profile) | restorer_runs(profile) | kind_runs(profile, KIND_RUNS)
-    runs |= loss_runs(profile, LOSS_RUNS)
+    runs |= loss_runs(profile, LOSS_RUNS) | architecture_runs(profile)
     blurrer = blurrer_run(profile)
     runs[blurrer.name] = blurrer
     if name not in runs:

@@ -69,7 +69,9 @@ def code_of(run: Run, blur_kind: str = "line") -> dict[str, str]:
         *row.nets.values(),
     ]
     roots += [f"{HERE}.losses:{name}_term" for name, _ in run.losses]
-    if set(JUDGED) & set(dict(run.losses)):
+    if row.judge:
+        roots += [f"{HERE}.setup:add_judge", row.judge]
+    elif set(JUDGED) & set(dict(run.losses)):
         roots.append(f"{HERE}.setup:add_discriminator")
     if "perceptual" in weights_of(run):
         roots.append(f"{HERE}.vgg:Features")

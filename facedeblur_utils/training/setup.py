@@ -1,6 +1,7 @@
 """What a training run starts from: networks, optimisers, the VGG19 of its loss, and facts about them."""
 
 import json
+import pkgutil
 
 import torch
 from torch import nn
@@ -38,6 +39,20 @@ def add_discriminator(run: Run, profile: Profile, seed: int, nets: dict, optimiz
     nets["discriminator"] = judge
     optimizers["discriminator"] = torch.optim.Adam(
         judge.parameters(), lr=row.rate_in(profile), fused=True, **row.settings
+    )
+
+
+def add_judge(run: Run, profile: Profile, seed: int, nets: dict, optimizers: dict) -> None:
+    """Give a network the discriminator of its own that its row names, with the thesis's optimiser for one."""
+    row, gan = network(run.network), network("gan")
+    if not row.judge:
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        judge = pkgutil.resolve_name(row.judge)(gan.width_in(profile)).to(memory_format=torch.channels_last)
+    nets["discriminator"] = judge
+    optimizers["discriminator"] = torch.optim.Adam(
+        judge.parameters(), lr=gan.rate_in(profile), fused=True, **gan.settings
     )
 
 
@@ -142,6 +157,7 @@ def disk_needed(run: Run, profile: Profile) -> int:
     row = network(run.network)
     with torch.device("meta"):
         nets = build(run.network, row.width_in(profile), **row.options_in(profile))
+        add_judge(run, profile, 0, nets, {})
         add_discriminator(run, profile, 0, nets, {})
     counts = [cost.count_parameters(net) for net in nets.values()]
     passed_on = sum(epoch < run.epochs for epoch in run.milestones)

@@ -259,6 +259,7 @@ def fresh_trainer(
     accelerator = precision.engine(kind)
     perceptual = setup.perceptual_of(run, profile, folder, accelerator, kind)
     nets, optimizers = setup.seeded_nets(run, profile, seed)
+    setup.add_judge(run, profile, seed, nets, optimizers)
     setup.add_discriminator(run, profile, seed, nets, optimizers)
     setup.share_batch_norm(run.name, nets, accelerator)
     average = setup.average_of(run, profile, nets, optimizers, accelerator.device)
