@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
-from fake_pairs import FakePairs, use_fakes
+from fake_pairs import use_fakes
 
 from facedeblur_utils.errors import UsageError
 from facedeblur_utils.metrics.judges import PatchAndWhole, PixelsAndParts, part_maps
@@ -19,7 +19,7 @@ from facedeblur_utils.models.two_stage import TwoStage
 from facedeblur_utils.paths import run_paths
 from facedeblur_utils.profiles import ARCHITECTURES, load_profile
 from facedeblur_utils.reporting import architecture_results
-from facedeblur_utils.training import experiments, identity, loops, mixed, setup
+from facedeblur_utils.training import experiments, identity, loops, setup
 
 SURVEYED = [row.name for row in NETWORKS.values() if row.survey]
 
@@ -140,8 +140,6 @@ SMALL = {"gan_width": 4, "restorer_width": 4, "precision": "fp32"}
 
 def test_a_judged_network_trains_with_its_own_discriminator(tmp_path, monkeypatch):
     use_fakes(monkeypatch)
-    faces = FakePairs("SFB1", "train", 12, 32)  # without masks
-    monkeypatch.setattr(mixed.MixedPairs, "draw", lambda self, rows, seed, epoch: faces.batch(rows))
     profile = load_profile("smoke", SMALL | {"architectures": {"part_judge": 2, "dense": 2}})
     runs = experiments.architecture_runs(profile)
     assert runs["budget_part_judge"].losses == (("adversarial", 0.004), ("l1", 1.0))

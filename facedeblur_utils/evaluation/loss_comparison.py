@@ -18,7 +18,7 @@ from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.progress import track
 from facedeblur_utils.training import loops, trained
-from facedeblur_utils.training.experiments import LOSS_DATASET, loss_runs
+from facedeblur_utils.training.experiments import COMPARED_ON, loss_runs
 
 COLUMNS = ["loss", "seed", "metric", "value"]
 
@@ -36,7 +36,7 @@ def score_losses(profile: Profile, paths: RunPaths) -> pd.DataFrame:
     `metrics.recognition.Recognition`, which are left out, and said so, without the embedding. Writes
     `results/loss_scores.csv`.
     """
-    pairs = face_pairs.open_pairs(paths, LOSS_DATASET, "test")
+    pairs = face_pairs.open_pairs(paths, COMPARED_ON, "test")
     try:
         gallery = Gallery(paths, load_embedding())
     except StudyError as reason:

@@ -41,7 +41,7 @@ ADDED = {
 }  # fmt: skip
 AUTOENCODER_SHARE = 3  # times the epochs of a restorer there; each takes an eighth of the time
 JUDGED_LOSS = (("adversarial", ADDED["N"]["adversarial"]), ("l1", 1.0))  # of networks with a judge
-LOSS_DATASET = "SFB2"  # whole pictures, whose kernels are known
+COMPARED_ON = "SFB2"  # what notebooks 11 and 12 train on: whole pictures, whose kernels are known
 ARCHITECTURES = "budget"  # before the names of notebook 12's runs
 MIXED_ORDER = ("SFB2", "SB1SD", "SB2SM", "SFB1")  # thesis section 5.2
 MODELS = [NETWORKS[network].letter + dataset for network in THESIS for dataset in DATASETS]  # Table 5.4
@@ -189,12 +189,12 @@ def loss_runs(profile: Profile, names: tuple[str, ...] = ()) -> dict[str, Run]:
         weights = {PIXELS[letter]: 1.0, added: ADDED[letter][added]} if added != loss else {loss: 1.0}
         epochs = profile.loss_epochs * (AUTOENCODER_SHARE if letter == "A" else 1)
         chosen = tuple(sorted(weights.items()))
-        runs[name] = Run(name, networks[letter], ((LOSS_DATASET, epochs),), (epochs,), losses=chosen)
+        runs[name] = Run(name, networks[letter], ((COMPARED_ON, epochs),), (epochs,), losses=chosen)
     return runs
 
 
 def architecture_runs(profile: Profile) -> dict[str, Run]:
-    """Notebook 12's networks, by run: those of the profile's `architectures`, on all four kinds of blur.
+    """Notebook 12's networks, by run: those of the profile's `architectures`, on COMPARED_ON.
 
     Networks with a discriminator of their own add what it says to the mean absolute error.
     """
@@ -202,7 +202,9 @@ def architecture_runs(profile: Profile) -> dict[str, Run]:
     for network, epochs in profile.architectures.items():
         row = NETWORKS[network]
         name = f"{ARCHITECTURES}_{network}"
-        runs[name] = Run(name, network, ((MIX, epochs),), (epochs,), losses=JUDGED_LOSS if row.judge else ())
+        runs[name] = Run(
+            name, network, ((COMPARED_ON, epochs),), (epochs,), losses=JUDGED_LOSS if row.judge else ()
+        )
     return runs
 
 
