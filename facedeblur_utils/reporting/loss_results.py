@@ -145,9 +145,13 @@ def _on_aim(term: str, metric: str, network: str, found: np.ndarray) -> str:
         said = f"{mean:+.3f} ± {spread:.3f}{unit} over {len(found)} seeds"
     else:
         verdict, said = ("better" if mean > 0 else "worse"), f"{mean:+.3f}{unit}, one seed"
-    aim = HEADS[metric].replace(" ↓", "").partition(" (")[0]
     name = term.replace("_", " ")
-    return f"**{name}** added, {network.lower()}: {aim} {verdict} ({said}; positive is better)."
+    return f"**{name}** added, {network.lower()}: {_name(metric)} {verdict} ({said}; positive is better)."
+
+
+def _name(metric: str) -> str:
+    """The score's name without its unit and arrow."""
+    return HEADS[metric].removesuffix(" ↓").partition(" (")[0]
 
 
 def _on_table(changes: pd.DataFrame, details: pd.Series) -> str:
@@ -163,7 +167,7 @@ def _on_table(changes: pd.DataFrame, details: pd.Series) -> str:
                 continue
             ratings = pd.Series({term: rated[term] for term in means.index})
             rank = means.corr(ratings, method="spearman")
-            lines.append(f"{rank:+.2f} with {HEADS[metric].partition(' (')[0]} ({network.lower()})")
+            lines.append(f"{rank:+.2f} with {_name(metric)} ({network.lower()})")
     if not lines:
         return ""
     return (
