@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from facedeblur_utils.training.run_config import seeded_nets
 from torch import Tensor, nn
 
 from facedeblur_utils.data import face_pairs
@@ -26,6 +25,7 @@ from facedeblur_utils.profiles import load_profile
 from facedeblur_utils.training import losses, precision, vgg
 from facedeblur_utils.training.batches import Batches
 from facedeblur_utils.training.experiments import Run
+from facedeblur_utils.training.setup import seeded_nets
 from facedeblur_utils.training.validation import Validation
 
 FILE = Path(__file__).with_suffix(".csv")
@@ -58,7 +58,7 @@ class Adds(nn.Module):
 
 
 class Pairs:
-    """Some of the pairs of a dataset, with the interface of `datasets.FacePairs`."""
+    """Some of the pairs of a dataset, with the interface of `face_pairs.FacePairs`."""
 
     def __init__(self, pairs: face_pairs.FacePairs, every: int, sharp: bool):
         self._all, self._every, self._sharp = pairs, every, sharp

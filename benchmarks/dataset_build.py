@@ -22,12 +22,13 @@ import numpy as np
 import psutil
 
 from facedeblur_utils import downloads
+from facedeblur_utils.blur import operators
 from facedeblur_utils.blur.kernels import draw_motion, linear_motion_kernel
 from facedeblur_utils.data import face_pairs, faces, mask_cache, recipe, segmentation
 from facedeblur_utils.data.build import build
+from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.paths import run_paths
 from facedeblur_utils.profiles import load_profile
-from facedeblur_utils.training.experiments import BLURS
 
 THESIS_FACES = 24_183
 REPEATS = 5
@@ -65,30 +66,29 @@ def blur_ratio(size: int):
     profile = replace(load_profile("study"), image_size=size)
     sharp = sharp_faces(size, 200)
     y, x = np.mgrid[:size, :size] / size - 0.5
-    face, head = x**2 / 0.06 + y**2 / 0.12 < 1, (np.abs(x) < 0.35) & (y > -0.4)
+    masks = {"face": x**2 / 0.06 + y**2 / 0.12 < 1, "head": (np.abs(x) < 0.35) & (y > -0.4)}
     ids = [f"{n:06d}" for n in range(len(sharp))]
+    parts = [row for row in DATASETS.values() if row.mask]
 
     def plain():
-        out = {name: np.empty_like(sharp) for name in face_pairs.DATASETS}
+        out = {name: np.empty_like(sharp) for name in DATASETS}
         for i, image_id in enumerate(ids):
-            for number, (whole, part, region) in BLURS.items():
-                length, angle = draw_motion(profile.seed, number, image_id, size, profile.blur_length)
+            for row in parts:
+                length, angle = draw_motion(profile.seed, row.blur, image_id, size, profile.blur_length)
                 kernel = linear_motion_kernel(length, angle)
                 blurred = cv2.filter2D(sharp[i], -1, kernel, borderType=cv2.BORDER_REFLECT)
-                out[whole][i] = blurred
-                mask = {"face": face, "head": head}[region]
-                out[part][i] = np.where(mask[..., None], blurred, sharp[i])
+                out[row.whole][i] = blurred
+                out[row.name][i] = np.where(masks[row.mask][..., None], blurred, sharp[i])
         return out
 
     def ours():
-        out = {name: np.empty_like(sharp) for name in face_pairs.DATASETS}
+        out = {name: np.empty_like(sharp) for name in DATASETS}
 
         def one(i):
-            pictures, *_ = recipe.blur_face(sharp[i], face, head, ids[i], profile)
-            for whole, part, region in BLURS.values():
-                mask = {"face": face, "head": head}[region]
-                out[whole][i] = pictures[whole]
-                out[part][i] = recipe.blur.paste(sharp[i], pictures[whole], mask)
+            pictures, *_ = recipe.blur_face(sharp[i], masks["face"], masks["head"], ids[i], profile)
+            for row in parts:
+                out[row.whole][i] = pictures[row.whole]
+                out[row.name][i] = operators.paste(sharp[i], pictures[row.whole], masks[row.mask])
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(one, range(len(ids))))
@@ -100,9 +100,7 @@ def blur_ratio(size: int):
             start = time.perf_counter()
             made[function] = function()
             taken.append(time.perf_counter() - start)
-    levels = max(
-        int(np.abs(made[plain][name].astype(int) - made[ours][name]).max()) for name in face_pairs.DATASETS
-    )
+    levels = max(int(np.abs(made[plain][name].astype(int) - made[ours][name]).max()) for name in DATASETS)
     ratio = min(times[plain]) / min(times[ours])
     per_image = 1e3 * min(times[ours]) / len(ids)
     print(
@@ -154,7 +152,7 @@ def reading_rate(base: Path):
     paths = run_paths("bench_128", base / "0")
     order = np.random.default_rng(0).permutation(len(face_pairs.open_pairs(paths, "SFB1", "train")))
     rates = {}
-    for name in face_pairs.DATASETS:
+    for name in DATASETS:
         data = face_pairs.open_pairs(paths, name, "train")
         start, pairs = time.perf_counter(), 0
         while time.perf_counter() - start < 2:

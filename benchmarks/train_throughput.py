@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from facedeblur_utils.training.run_config import build_nets
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from facedeblur_utils import machine
 from facedeblur_utils.data import face_pairs
+from facedeblur_utils.models.networks import build
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import load_profile
 from facedeblur_utils.progress import Progress
@@ -41,7 +41,7 @@ NAMES = NETWORKS | {"restorer": "NSFB1"}
 
 
 class MadeUpPairs:
-    """Random faces with the interface of `datasets.FacePairs`."""
+    """Random faces with the interface of `face_pairs.FacePairs`."""
 
     def __init__(self, name: str, split: str, size: int):
         self.name, self.split, self.size, self.fingerprint = name, split, size, f"{split}{size}"
@@ -73,14 +73,14 @@ class PngPairs(Dataset):
         return tuple(torch.from_numpy(image.copy()).permute(2, 0, 1).float() / 255 for image in images)
 
 
-def open_quietly(network: str, size: int, folder: str) -> trainer.Job:
-    profile = load_profile("sample", {"image_size": size})
+def open_quietly(network: str, size: int, folder: str) -> tuple[trainer.Trainer, trainer.Keeper]:
+    profile, paths = load_profile("sample", {"image_size": size}), RunPaths(f"bench{size}", Path(folder))
     run = Run(NAMES[network], network, (("SFB1", 50),), (50,))
     with contextlib.redirect_stdout(io.StringIO()):
-        return trainer.open_job(run, profile, RunPaths(f"bench{size}", Path(folder)))
+        return trainer.open_trainer(trainer.find_start(run, profile, paths), paths)
 
 
-def loop_seconds(job: trainer.Job, epoch: int) -> float:
+def loop_seconds(job: trainer.Trainer, epoch: int) -> float:
     """Seconds of the study's own loop over one epoch."""
     log = EpochLog(job.accelerator, Progress(1 << 30, "", stream=io.StringIO()), "", job.profile.batch_size)
     one_epoch = {"autoencoder": loops.autoencoder_epoch, "gan": loops.gan_epoch}[job.run.network]
@@ -89,13 +89,13 @@ def loop_seconds(job: trainer.Job, epoch: int) -> float:
     return time.perf_counter() - start
 
 
-def bare_seconds(job: trainer.Job) -> float:
+def bare_seconds(job: trainer.Trainer) -> float:
     """Seconds of as many forward-backward-steps on one resident batch: same nets, losses, precision."""
-    batch = next(job.epoch_batches("SFB1", 1))
+    batch = next(job.batches("SFB1", 1))
     nets, optimizers = job.nets, job.optimizers
     features = job.target_features("SFB1", batch) if job.perceptual else None
     start = time.perf_counter()
-    for _ in range(job.batches("SFB1").steps):
+    for _ in range(job.steps("SFB1")):
         if job.run.network == "autoencoder":
             terms = losses.autoencoder_terms(
                 nets["autoencoder"](batch.blurred), batch.sharp, job.perceptual, features
@@ -120,7 +120,7 @@ def bare_seconds(job: trainer.Job) -> float:
 def plain_seconds(network: str, size: int, folder: Path) -> float:
     """Seconds of one epoch of the loop that a student would write: fp32, NCHW, everything anew each step."""
     profile = load_profile("sample")
-    nets = build_nets(network, profile.autoencoder_width if network == "autoencoder" else profile.gan_width)
+    nets = build(network, profile.autoencoder_width if network == "autoencoder" else profile.gan_width)
     optimizers = {name: torch.optim.Adam(net.parameters()) for name, net in nets.items()}
     layers = vgg.Features(vgg.RANDOM).to(memory_format=torch.contiguous_format)
     loader = DataLoader(PngPairs(folder), batch_size=profile.batch_size, shuffle=True)
@@ -153,13 +153,13 @@ def write_pngs(folder: Path, size: int) -> None:
         Image.fromarray(sharp).save(folder / f"{name}_sharp.png")
 
 
-def overhead(job: trainer.Job, epoch_seconds: float) -> float:
+def overhead(job: trainer.Trainer, keeper: trainer.Keeper, epoch_seconds: float) -> float:
     """Share of a sample-profile epoch that validation and checkpoint take."""
     took = []
     for epoch in range(1, REPEATS + 1):
         start = time.perf_counter()
-        scores = job.validation(job.restorer)
-        job.save({"epoch": epoch, "dataset": "SFB1", **scores})
+        scores = keeper.validation(job.restorer)
+        keeper.save(job, {"epoch": epoch, "dataset": "SFB1", **scores})
         took.append(time.perf_counter() - start)
     return statistics.median(took) / (epoch_seconds * EPOCH_FACES / FACES[job.profile.image_size])
 
@@ -177,7 +177,7 @@ def median_ratio(first, second) -> tuple[float, float, float]:
 def compile_gains(folder: str) -> None:
     """Print seconds of the bare step before over after torch.compile, and what starting it takes."""
     for network in NAMES:
-        job = open_quietly(network, 64, folder)
+        job, _ = open_quietly(network, 64, folder)
         bare_seconds(job)
         before = statistics.median(bare_seconds(job) for _ in range(REPEATS))
         for net in job.nets.values():
@@ -212,7 +212,7 @@ def main() -> int:
             pngs.mkdir()
             write_pngs(pngs, size)
             for network in NETWORKS:
-                job = open_quietly(network, size, scratch)
+                job, keeper = open_quietly(network, size, scratch)
                 label = f"{network}, {size} px"
                 loop_seconds(job, 1)  # warm-up, and the targets' features
                 bare_seconds(job)
@@ -228,7 +228,7 @@ def main() -> int:
                     (f"{label}: loop / plain", plain / loop, plain_goal, plain / loop >= plain_goal)
                 )
                 if size == 64:
-                    share = overhead(job, loop)
+                    share = overhead(job, keeper, loop)
                     results.append((f"{label}: checkpoint and validation", share, 0.05, share < 0.05))
     for name, value, goal, good in results:
         print(f"{'ok  ' if good else 'MISS'} {name}: {value:.3f} (goal {goal})")

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from facedeblur_utils import downloads
 from facedeblur_utils.data import division, faces
@@ -48,7 +48,7 @@ def test_small_sources_get_all_parts_after_what_is_left_out():
         assert used["split"].value_counts().to_dict() == {"train": 10, "val": 1, "test": 1}
 
 
-def test_the_same_picture_in_other_formats_stays_in_one_part():
+def test_the_same_picture_in_other_formats_or_mirrored_stays_in_one_part():
     files = sorted(downloads.fetch("sample_faces").glob("*.jpg"))[:12]
     thumbnails = {}
     for number, file in enumerate(files):
@@ -58,6 +58,7 @@ def test_the_same_picture_in_other_formats_stays_in_one_part():
             ("PNG", image, {}),
             ("JPEG", image, {"quality": 40}),
             ("WEBP", small, {"quality": 60}),
+            ("BMP", ImageOps.mirror(image), {}),
         ):
             data = io.BytesIO()
             picture.save(data, kind, **options)
@@ -67,7 +68,7 @@ def test_the_same_picture_in_other_formats_stays_in_one_part():
         profile = load_profile("study", {"seed": seed, "split": [0.6, 0.2, 0.2]})
         divided = division.divide(table(thumbnails), profile, None, "")
         parts = divided.used.groupby(divided.used["image_id"].str[-2:])["split"].nunique()
-        assert len(divided.twins) == 24 and parts.max() == 1 and len(parts) == 12
+        assert len(divided.twins) == 36 and parts.max() == 1 and len(parts) == 12
 
 
 def test_twins_pull_persons_together_and_few_groups_stop():

@@ -178,6 +178,14 @@ def test_formats_that_need_more_are_named(monkeypatch):
         faces.decode(b"\0\0\0\x18ftypheic" + bytes(64))
 
 
+def test_heic_is_read_where_its_package_is_installed():
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.register_heif_opener()
+    data = encoded(Image.fromarray(gradient()), "HEIF", quality=100, chroma=444)
+    assert data[4:8] == b"ftyp"
+    np.testing.assert_allclose(faces.decode(data).astype(int), gradient().astype(int), atol=6)
+
+
 def test_how_many_pictures_a_file_holds():
     one, two = (Image.fromarray(gradient() // n) for n in (1, 2))
     assert faces.pictures_in(encoded(one, "GIF", save_all=True, append_images=[two, one])) == 3

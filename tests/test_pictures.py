@@ -2,6 +2,7 @@
 
 import io
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
@@ -221,6 +222,14 @@ def test_what_cannot_be_kept_is_said(tmp_path):
     stored(tmp_path / "f.tif", Image.fromarray(gradient()[..., 0].astype(np.float32) / 255))
     picture = pictures.read_picture(tmp_path / "f.tif")
     assert picture.notes == ["F values stored with 8 bits"] and picture.colours.max() > 200
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_colour_of_16_bits_becomes_8_and_says_so(tmp_path, suffix):
+    cv2.imwrite(str(tmp_path / f"deep{suffix}"), gradient()[..., ::-1].astype(np.uint16) * 257)
+    picture = pictures.read_picture(tmp_path / f"deep{suffix}")
+    assert picture.notes == ["16 bits a colour stored with 8"]
+    np.testing.assert_array_equal(picture.colours, gradient())
 
 
 def test_damaged_exif_and_profiles_refuse_no_picture(tmp_path):

@@ -11,7 +11,7 @@ from facedeblur_utils.profiles import Profile
 
 # Root mean square difference in grey levels of two thumbnails below which pictures count as the same one.
 # Another format, quality or size of one picture: up to 1.3; two per cent cut off: 10; two of the 999 sample
-# faces: 20 and more.
+# faces: 20 and more, also where one is mirrored.
 SAME_PICTURE = 10.0
 BLOCK = 2048  # thumbnails compared at once
 
@@ -57,17 +57,21 @@ def divide(images: pd.DataFrame, profile: Profile, people: dict[str, str] | None
 
 
 def nearly_same(ids: list[str], thumbnails: list[bytes]) -> dict[str, str]:
-    """id -> earlier id, for each image whose thumbnail (256 bytes) is nearly that of an earlier one."""
+    """id -> earlier id, for each image whose thumbnail (256 bytes) is nearly that of an earlier one or of its
+    mirror image."""
     if not ids:
         return {}
     values = np.frombuffer(b"".join(thumbnails), np.uint8).reshape(len(ids), -1).astype(np.float32) - 128
+    side = round(values.shape[1] ** 0.5)
+    mirrored = values.reshape(-1, side, side)[..., ::-1].reshape(values.shape)
     squares = (values**2).sum(axis=1)
     limit = SAME_PICTURE**2 * values.shape[1]
     found = {}
     for start in range(0, len(ids), BLOCK):
         here = slice(start, start + BLOCK)
-        before = values[: start + BLOCK]
-        distance = squares[here, None] + squares[None, : start + BLOCK] - 2 * values[here] @ before.T
+        before = values[: start + BLOCK].T
+        alike = np.maximum(values[here] @ before, mirrored[here] @ before)
+        distance = squares[here, None] + squares[None, : start + BLOCK] - 2 * alike
         for row, other in zip(*np.nonzero(distance < limit), strict=True):
             if other < start + row:
                 found.setdefault(ids[start + row], ids[other])

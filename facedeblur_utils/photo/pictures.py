@@ -117,6 +117,8 @@ def check_size(width: int, height: int) -> None:
 def _picture(image: Image.Image, data: bytes) -> Picture:
     count = getattr(image, "n_frames", 1)
     notes = [f"the first of {count} pictures"] if count > 1 and image.format != "MPO" else []
+    if image.mode in ("RGB", "RGBA") and any(";16" in str(tile) for tile in getattr(image, "tile", ())):
+        notes.append("16 bits a colour stored with 8")  # as Pillow reads them
     image.load()
     kept = beside_pixels(image)
     lossless = image.format not in ("JPEG", "MPO", "HEIF", "AVIF") and (
