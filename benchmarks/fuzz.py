@@ -164,7 +164,9 @@ def picture_cases(seed: int, scratch: Path):
             source = scratch / f"in{suffix}"
             source.write_bytes(data)
             target = scratch / f"out{rng.choice(['.jpg', '.png', '.webp', '.tif'])}"
-            outcome = worker.deblur_file(source, target, network, bool(rng.random() < 0.5), landmarker)
+            outcome = worker.deblur_file(
+                source, target, network, landmarker, everywhere=bool(rng.random() < 0.5)
+            )
             if "unexpected" in outcome.text or "\n" in outcome.text:
                 return f"fault: {outcome.text}"
             try:

@@ -66,6 +66,17 @@ def test_verdicts_are_counted():
     assert "-0.90 (PSNR, GSB1SD - GSFB1 on SFB2)" in text
 
 
+def test_contrasts_are_told_with_their_seeds():
+    rows = {"verdict": ["open", "segmented better"], "seeds": 3, "difference": [0.1, 0.6]}
+    rows |= {"low": [-0.2, 0.4], "high": [0.4, 0.8], "compared": "ASB2SM - ASFB2", "test set": "SB2SM"}
+    text = discussion.on_contrasts(pd.DataFrame(rows), {"GAN": 0.41})
+    assert "2 inside the face, over 3 training seeds: 1 open; 1 segmented better." in text
+    assert "ASB2SM - ASFB2 on SB2SM: +0.60 dB (+0.40 to +0.80), segmented better." in text
+    assert "one training: 0.41 dB (GAN)" in text
+    text = discussion.on_contrasts(pd.DataFrame(rows | {"seeds": 1}), {})
+    assert "One training seed decides none of the 2" in text and "better" not in text
+
+
 def test_faces_and_whole_images_are_told_apart():
     tests = pd.DataFrame(
         {

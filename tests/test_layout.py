@@ -1,6 +1,8 @@
 """The package's rooms: imports go downwards only and in no circle, and no room is crowded."""
 
 import ast
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -105,3 +107,12 @@ def test_every_room_is_installed():
     listed = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     rooms = [f"{PACKAGE.name}.{file.parent.name}" for file in PACKAGE.glob("*/__init__.py")]
     assert sorted(listed) == sorted([PACKAGE.name, *rooms])
+
+
+def test_notebooks_load_nothing_slow_that_few_of_them_need():
+    """torchvision.ops alone brings torch._dynamo, two seconds in each of a dozen stages."""
+    used = ("training.loops", "evaluation.scores", "evaluation.recognition_scores", "photo.deblur")
+    code = "".join(f"import facedeblur_utils.{name}\n" for name in used)
+    code += "import sys; print(*{'torch._dynamo', 'torchvision', 'piq', 'torchmetrics'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

@@ -6,9 +6,7 @@ import urllib.request
 from pathlib import Path
 
 import numpy as np
-import piq
 import torch
-from torchvision.models import AlexNet_Weights
 
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, finest scale first
 SMALLEST_FOR_VIF = 41  # pixels a side, for its four scales
@@ -42,6 +40,8 @@ class FurtherMetrics:
     @torch.inference_mode()
     def __call__(self, outputs: np.ndarray, sharp: np.ndarray, image_ids: list[str]) -> dict[str, np.ndarray]:
         """Scores of uint8 (B, H, W, 3) images against their sharp originals, (B,) each."""
+        import piq  # takes seconds to load, and most notebooks compute none of these
+
         x, y = (torch.from_numpy(np.array(a)).permute(0, 3, 1, 2).float() / 255 for a in (outputs, sharp))
         missing = np.full(len(outputs), np.nan)
         each = {"data_range": 1.0, "reduction": "none"}
@@ -55,6 +55,8 @@ class FurtherMetrics:
 
 def _lpips_network():
     """LPIPS on AlexNet and an empty reason; None and the reason where AlexNet's weights can't be had."""
+    from torchvision.models import AlexNet_Weights  # as slow to load
+
     if not obtainable(AlexNet_Weights.IMAGENET1K_V1.url):
         return None, "the ImageNet weights of its AlexNet could not be reached"
     from torchmetrics.functional.image.lpips import _LPIPS

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.ops import roi_align
 
 from facedeblur_utils.metrics.tasks import EYE_CORNERS, MOUTH_CORNERS
 from facedeblur_utils.models.face_embedding import SIDE, FaceEmbedding
@@ -41,6 +40,8 @@ def embed(network: FaceEmbedding, images: Tensor, squares: Tensor) -> Tensor:
     The same squares serve a blurred, a restored and a sharp picture, so that only what is in them differs.
     Beyond the image lies black.
     """
+    from torchvision.ops import roi_align  # takes seconds to load, and few losses see persons
+
     faces = roi_align(images.float(), list(squares.float()[:, None]), SIDE, aligned=True)
     return network(faces)
 

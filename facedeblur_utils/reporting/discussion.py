@@ -66,21 +66,44 @@ def on_causes() -> str:
     )
 
 
+def on_contrasts(declared: pd.DataFrame, spread: dict[str, float]) -> str:
+    """The verdict on the thesis's question; `spread` is that of `contrasts.spread_within`."""
+    seeds, differences = int(declared["seeds"].min()), declared["difference"]
+    if seeds < 2:
+        said = (
+            f"One training seed decides none of the {len(declared)} declared contrasts; differences inside "
+            f"the face are {differences.min():+.2f} to {differences.max():+.2f} dB."
+        )
+    else:
+        counts = [f"{count} {verdict}" for verdict, count in declared["verdict"].value_counts().items()]
+        said = f"{len(declared)} inside the face, over {seeds} training seeds: {'; '.join(counts)}."
+        for row in declared[~declared["verdict"].str.startswith("open")].to_dict("records"):
+            said += (
+                f" {row['compared']} on {row['test set']}: {row['difference']:+.2f} dB "
+                f"({row['low']:+.2f} to {row['high']:+.2f}), {row['verdict']}."
+            )
+    if spread:
+        words = ", ".join(f"{value:.2f} dB ({network})" for network, value in spread.items())
+        said += f" Standard deviation of validation PSNR over the last epochs of one training: {words}."
+    return f"**The declared contrasts.** {said}"
+
+
 def on_hypothesis(tests: pd.DataFrame) -> str:
-    """What becomes of H0 and H1, from the table of tests."""
+    """What the tests over test faces say of these networks, from their table."""
     verdicts = tests["verdict"].value_counts()
     local = tests["test set"].isin(KINDS["partly"])
     better = tests["verdict"] == "H1, segmented better"
     largest = tests.loc[tests["effect"].abs().idxmax()]
     return (
-        f"**The hypothesis.** H0 is kept in {verdicts.get('H0 kept', 0)} of {len(tests)} comparisons. "
+        f"**Over test faces.** H0 is kept in {verdicts.get('H0 kept', 0)} of {len(tests)} comparisons. "
         f"Training on segmented blur is better in {better.sum()} and worse in "
         f"{verdicts.get('H1, segmented worse', 0)}: better in {(better & local).sum()} of {local.sum()} on "
         f"partly blurred test sets and in {(better & ~local).sum()} of {(~local).sum()} on fully blurred "
         f"ones. The strongest effect is {largest['effect']:+.2f} ({largest['metric'].upper()}, "
         f"{largest['compared']} on {largest['test set']}). The test set of a pair that is blurred like the "
-        "training set favours that model, so a verdict holds for its test set, not in general; and "
-        "significance says that a difference is not chance, not that it is large."
+        "training set favours that model, so a verdict holds for its test set, not in general; and since "
+        "these tests run over faces, it holds for these trained networks: others from other seeds, or of "
+        "another epoch, can differ as much."
     )
 
 

@@ -1,0 +1,139 @@
+"""The study's declared contrasts: is training on segmented blur better inside the face, over training seeds?
+
+A network trained again from another seed is another network, and checkpoints of one training differ by
+tenths of a decibel. So the unit is the seed: the difference of a pair of networks is averaged over test faces
+within a seed, and interval and tests run over seeds. Eight contrasts were declared before the study was run
+with several seeds; every other comparison in the study is descriptive.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from facedeblur_utils.data.datasets import PAIRS
+from facedeblur_utils.evaluation.statistics import LEVEL, holm, paired_differences
+
+EQUAL = 0.25  # dB: less counts as no difference
+REGION, METRIC = "face", "psnr"
+FEWEST = 2  # seeds from which an interval can be had
+NETWORKS = {"A": "autoencoder", "G": "GAN"}
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """PSNR inside the face: of the network trained on `segmented`, minus that of its twin on `whole`."""
+
+    letter: str
+    whole: str
+    segmented: str
+    dataset: str  # on whose test faces
+
+    def __str__(self) -> str:
+        return f"{self.letter}{self.segmented} - {self.letter}{self.whole}"
+
+
+CONTRASTS = tuple(
+    Contrast(letter, whole, segmented, dataset)
+    for letter in NETWORKS
+    for whole, segmented in PAIRS
+    for dataset in (whole, segmented)
+)
+
+
+def test_contrasts(scores: pd.DataFrame) -> pd.DataFrame:
+    """One row per declared contrast, from `scores` as `evaluate_all` gives them.
+
+    Columns: network, compared, test set, seeds, difference (dB, mean over seeds of the means over images),
+    low and high (95 % t interval over seeds), p (two-sided t test), p (Holm), p (equal) (two one-sided tests
+    that the difference lies within ±`EQUAL` dB, Holm over the contrasts too), verdict. With fewer than two
+    seeds there is no interval and no verdict.
+    """
+    rows = []
+    for contrast in CONTRASTS:
+        pair = (contrast.whole, contrast.segmented)
+        table = paired_differences(scores, contrast.letter, pair, contrast.dataset, METRIC, REGION)
+        by_seed = table.mean(axis=0).to_numpy()
+        rows.append(
+            {
+                "network": NETWORKS[contrast.letter],
+                "compared": str(contrast),
+                "test set": contrast.dataset,
+                "images": len(table),
+                "seeds": len(by_seed),
+                "difference": by_seed.mean(),
+                **over_seeds(by_seed),
+            }
+        )
+    table = pd.DataFrame(rows).assign(**{"p (Holm)": np.nan})
+    for kind in ("p", "p (equal)"):
+        known = table[kind].notna()
+        table.loc[known, {"p": "p (Holm)"}.get(kind, kind)] = holm(table.loc[known, kind])
+    table["verdict"] = [_verdict(row) for row in table.to_dict("records")]
+    return table
+
+
+test_contrasts.__test__ = False  # its name is not a test of pytest's
+
+
+def over_seeds(differences: np.ndarray) -> dict[str, float]:
+    """`low` and `high` of the mean of (S,) differences, `p` that it is 0, `p (equal)` that it is as large as
+    `EQUAL` in either direction; NaN each with fewer than two seeds."""
+    if len(differences) < FEWEST:
+        return dict.fromkeys(("low", "high", "p", "p (equal)"), float("nan"))
+    if np.ptp(differences) == 0:  # no spread, no test
+        mean = float(differences[0])
+        return {"low": mean, "high": mean, "p": float(mean == 0), "p (equal)": float(abs(mean) >= EQUAL)}
+    test = stats.ttest_1samp(differences, 0)
+    low, high = test.confidence_interval(0.95)
+    above = stats.ttest_1samp(differences, -EQUAL, alternative="greater").pvalue
+    below = stats.ttest_1samp(differences, EQUAL, alternative="less").pvalue
+    return {"low": low, "high": high, "p": test.pvalue, "p (equal)": max(above, below)}
+
+
+def _verdict(row: dict) -> str:
+    if row["seeds"] < FEWEST:
+        return "open: one seed"
+    said = []
+    if row["p (Holm)"] < LEVEL:
+        said.append("segmented better" if row["difference"] > 0 else "segmented worse")
+    if row["p (equal)"] < LEVEL:
+        said.append(f"within {EQUAL} dB")
+    return ", ".join(said) or "open"
+
+
+def spread_within(histories: dict[tuple[str, int], pd.DataFrame], epochs: int = 10) -> dict[str, float]:
+    """By network, the standard deviation of validation PSNR (dB) over a training's last `epochs`.
+
+    `histories` by run name and seed; the mean over runs and seeds. What a difference is to be held against:
+    it comes from when the training stopped, and from nothing else.
+    """
+    found = {name: [] for name in NETWORKS.values()}
+    for (name, _), history in histories.items():
+        if name[0] in NETWORKS and len(history) > 1:
+            found[NETWORKS[name[0]]].append(history["val_psnr"].tail(epochs).std(ddof=1))
+    return {network: float(np.mean(values)) for network, values in found.items() if values}
+
+
+def print_table(table: pd.DataFrame) -> pd.DataFrame:
+    """The contrasts in the form for print: short columns, p values as text."""
+    return pd.DataFrame(
+        {
+            "Compared": table["compared"],
+            "Test set": table["test set"],
+            "Seeds": table["seeds"],
+            "Difference (dB)": table["difference"],
+            "Low": table["low"],
+            "High": table["high"],
+            "p (Holm)": [_p(value) for value in table["p (Holm)"]],
+            "p (equal)": [_p(value) for value in table["p (equal)"]],
+            "Verdict": table["verdict"],
+        }
+    )
+
+
+def _p(value: float) -> str:
+    if np.isnan(value):
+        return ""
+    return f"{value:.3f}" if value >= 0.001 else "<0.001"
