@@ -78,7 +78,9 @@ class Profile:
     restorer_width: int = 16
     restorer_epochs: int = 25
     restorer_crop: int = 0  # pixels: train on random squares of this side but in the last epochs; 0: never
-    restorer_average: float = 0.0  # of its weights over the steps: share that stays at each; 0: the last ones
+    autoencoder_average: float = 0.0  # of its weights over the steps: share that stays at each; 0: the last
+    gan_average: float = 0.0  # the same of the generator's
+    restorer_average: float = 0.0
     restorer_runs: tuple[str, ...] = RESTORER_RUNS  # those of notebook 07
     kind_runs: tuple[str, ...] = FEW_KINDS  # what the restorers of notebook 10 are trained on
     kind_epochs: int = 4  # of each of them
@@ -140,6 +142,8 @@ AT_LEAST = {
     "loss_seeds": 1,
     "architecture_seeds": 1,
     "restorer_crop": 0,
+    "autoencoder_average": 0,
+    "gan_average": 0,
     "restorer_average": 0,
     "first_number": 0,
     "limit": 0,
@@ -159,6 +163,8 @@ AT_MOST = {  # beyond them nothing works, or means something else than was meant
     "restorer_width": 4096,
     "noise": 1,  # the whole range of values
     "smallest_face": 1,
+    "autoencoder_average": 0.99999,
+    "gan_average": 0.99999,
     "restorer_average": 0.99999,
     "blur_gamma": 10,
     "autoencoder_rate": 1,

@@ -48,6 +48,8 @@ KEYS = {
     "restorer_width": (8, {N, C, L, W}),
     "restorer_epochs": (3, {N}),
     "restorer_crop": (16, {N, C, L, W}),
+    "autoencoder_average": (0.5, {A, L}),
+    "gan_average": (0.5, {G}),
     "restorer_average": (0.5, {N, C, L, W}),
     "restorer_runs": (("NSFB2",), {N}),
     "kind_runs": (("line",), {C}),

@@ -227,16 +227,31 @@ def test_the_average_of_weights_is_an_exponential_mean(study):
     assert (average.module.weight - net.weight).abs().max() > 1e-3
 
 
-def test_only_a_restorer_whose_profile_asks_has_an_average(study):
-    profile, _ = study
-    for name, changes in (("NCAM", {"restorer_average": 0}), ("GSFB1", {"restorer_average": 0.9})):
-        changed = load_profile("smoke", TINY | changes)
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("NCAM", "restorer_average"), ("GSFB1", "gan_average"), ("ASFB2", "autoencoder_average")],
+)
+def test_each_network_has_an_average_where_its_own_key_asks(study, name, key):
+    keys = ("restorer_average", "gan_average", "autoencoder_average")
+    for asked in keys:
+        profile = load_profile("smoke", TINY | {asked: 0.9})
         net = torch.nn.Linear(3, 1)
-        optimizers = {"restorer": torch.optim.SGD(net.parameters(), lr=0.3)}
-        run = experiments.named_run(changed, name)
-        assert setup.average_of(run, changed, {"restorer": net}, optimizers, torch.device("cpu")) is None, (
-            name
-        )
+        optimizers = {"net": torch.optim.SGD(net.parameters(), lr=0.3)}
+        run = experiments.named_run(profile, name)
+        average = setup.average_of(run, profile, {"net": net}, optimizers, torch.device("cpu"))
+        assert (average is not None) == (asked == key), asked
+
+
+def test_a_gan_that_goes_on_from_another_takes_its_average_along(study):
+    """The parent's run has one too, or the identity refuses it."""
+    profile, paths = load_profile("smoke", TINY | {"gan_average": 0.9}), study[1]
+    runs = experiments.training_runs(profile)
+    loops.train(runs["GSFB2"], profile, paths)
+    child = trainer.find_start(runs["GSFB2_100"], profile, paths)
+    opened, _ = trainer.open_trainer(child, paths)
+    parent = checkpoints.read_state(paths.training("GSFB2").milestone_state(child.run.first_epoch))
+    for name, value in opened.average.state_dict().items():
+        torch.testing.assert_close(value, parent["average"][name])
 
 
 def test_the_weights_that_are_kept_are_averaged(study, tmp_path):

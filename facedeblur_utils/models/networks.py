@@ -23,8 +23,8 @@ ADAM, NAFNET = (0.9, 0.999), (0.9, 0.9)  # decays of the gradient's moments: usu
 class Network:
     """What `training` needs to know of a kind of network.
 
-    The profile's keys `<name>_width`, `<name>_rate` and `<name>_losses`, where it has them, win over `width`,
-    `rate` and `loss` here.
+    The profile's keys `<name>_width`, `<name>_rate`, `<name>_losses` and `<name>_average` are this network's;
+    those of the first three that it has win over `width`, `rate` and `loss` here.
     """
 
     name: str
@@ -50,6 +50,10 @@ class Network:
         """Learning rate; of a schedule, the highest."""
         return getattr(profile, f"{self.name}_rate", self.rate)
 
+    def average_in(self, profile: Profile) -> float:
+        """Share of the weights' running mean that stays at each step; 0: the last weights are kept."""
+        return getattr(profile, f"{self.name}_average", 0.0)
+
     def losses_in(self, profile: Profile) -> dict[str, float]:
         """Weights of the terms that the profile puts its loss together from; none: those of `loss`."""
         return getattr(profile, f"{self.name}_losses", {})
@@ -60,7 +64,7 @@ class Network:
     @property
     def profile_keys(self) -> tuple[str, ...]:
         """Keys of the profile that change its weights."""
-        own = [f"{self.name}_{what}" for what in ("width", "rate", "losses")]
+        own = [f"{self.name}_{what}" for what in ("width", "rate", "losses", "average")]
         own = [key for key in own if key in Profile.__dataclass_fields__]
         return (*own, *self.options.values(), *self.keys)
 
@@ -100,7 +104,7 @@ NETWORKS = {
             notebook="07_modern_restorer",
             optimizer="AdamW",
             settings={"betas": NAFNET, "weight_decay": 0},
-            keys=("restorer_crop", "restorer_average"),
+            keys=("restorer_crop",),
         ),
         Network(
             "blurrer",

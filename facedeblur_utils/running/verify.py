@@ -29,6 +29,8 @@ EXACT = [f"{name}.csv" for name in TABLES["01"]]  # literature: text that is the
 
 
 YOUNGER = (
+    "autoencoder_average",
+    "gan_average",
     "restorer_average",
     "blur_kind",
     "autoencoder_losses",

@@ -6,7 +6,7 @@ import json
 from facedeblur_utils import fingerprints
 from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.errors import StudyError
-from facedeblur_utils.models.networks import NETWORKS, Network
+from facedeblur_utils.models.networks import NETWORKS
 from facedeblur_utils.paths import RunFolder, RunPaths
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.training.experiments import (
@@ -111,7 +111,7 @@ def identity_of(run: Run, profile: Profile, seed: int, datasets: dict[str, str])
         "norm": row.options_in(profile).get("norm", "none"),
         "learning_rate": row.rate_in(profile),
         **({"crop": profile.restorer_crop} if "restorer_crop" in row.keys else {}),
-        **({"average": profile.restorer_average} if _averages(row, profile) else {}),
+        **({"average": row.average_in(profile)} if row.average_in(profile) else {}),
         **({"vgg_wanted": profile.autoencoder_vgg} if "autoencoder_vgg" in row.keys else {}),
         "precision_wanted": profile.precision,
         "seed": seed,
@@ -129,10 +129,6 @@ def _blurs(run: Run, profile: Profile) -> dict:
     return {key: getattr(profile, key) for key in keys} | {
         kind: settings[kind] for kind in blurs_of(run, profile.blur_kind)
     }
-
-
-def _averages(row: Network, profile: Profile) -> bool:
-    return "restorer_average" in row.keys and profile.restorer_average > 0
 
 
 def datasets_of(run: Run, paths: RunPaths) -> dict[str, str]:

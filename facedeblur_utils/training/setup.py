@@ -68,12 +68,13 @@ def average_of(
 ) -> AveragedModel | None:
     """The running mean of the deblurring network's weights, moved after each step; None where none is kept.
 
-    Exponential, over about 1 / (1 - `restorer_average`) steps.
+    Exponential, over about 1 / (1 - `<network>_average`) steps.
     """
-    if not _averages(run, profile):
+    decay = network(run.network).average_in(profile)
+    if not decay:
         return None
     role = next(iter(nets))
-    mean = get_ema_multi_avg_fn(profile.restorer_average)
+    mean = get_ema_multi_avg_fn(decay)
     average = AveragedModel(nets[role], device=device, multi_avg_fn=mean)
     optimizers[role].register_step_post_hook(lambda *_: average.update_parameters(nets[role]))
     return average
@@ -161,12 +162,8 @@ def disk_needed(run: Run, profile: Profile) -> int:
         add_discriminator(run, profile, 0, nets, {})
     counts = [cost.count_parameters(net) for net in nets.values()]
     passed_on = sum(epoch < run.epochs for epoch in run.milestones)
-    averaged = _averages(run, profile)
+    averaged = row.average_in(profile) > 0
     return checkpoints.disk_needed(counts[0], sum(counts), len(run.milestones), passed_on, averaged)
-
-
-def _averages(run: Run, profile: Profile) -> bool:
-    return profile.restorer_average > 0 and "restorer_average" in network(run.network).keys
 
 
 def _optimizer_text(optimizer: torch.optim.Optimizer) -> str:
