@@ -73,6 +73,7 @@ class Profile:
     blur_length: tuple[float, ...] = (0.05, 0.15)
     blur_gamma: float = 1.0  # 2.2 blurs light instead of stored values; the thesis blurs values
     noise: float = 0.0  # standard deviation in [0, 1]; Table 2.8 has 0.01 to 0.05
+    head_region: str = "all"  # of what the segmenter calls person: all, the person with the face, or the head
     composite: str = "paste"  # how the blurred face is laid over the sharp image
     autoencoder_vgg: str = "auto"  # for Eq. 4: ImageNet weights, else random (auto) or left out (imagenet)
     restorer_width: int = 16
@@ -120,6 +121,7 @@ class Profile:
 NO_RESULT = {"description", "jobs", "threads", "processes", "compile", "mirror", "tensorboard"}
 CHOICES = {
     "blur_kind": BLUR_KINDS,
+    "head_region": ("all", "person", "head"),
     "composite": ("paste", "matte"),
     "gan_norm": ("none", "batch", "instance"),
     "autoencoder_vgg": ("auto", "imagenet"),

@@ -43,6 +43,23 @@ def test_why_an_image_leaves():
     assert "no person" in recipe.problem(found(large, none), large, none, PROFILE)
 
 
+def test_the_head_is_a_part_of_the_person_that_is_a_part_of_all():
+    person, face = np.zeros((20, 20), bool), np.zeros((20, 20), bool)
+    person[4:20, 6:14] = True  # head and body
+    person[0:3, 17:20] = True  # a bystander
+    face[6:11, 8:12] = True
+    face[6, 16:18] = True  # an oval that reaches beyond
+    assert recipe.head_of(person, face, "all") is person
+    one = recipe.head_of(person, face, "person")
+    assert one[4:20, 6:14].all() and one.sum() == 16 * 8
+    head = recipe.head_of(person, face, "head")
+    assert head[4:11, 6:14].all() and head.sum() == 7 * 8  # down to row 10, the chin
+    assert person.sum() == 16 * 8 + 9  # what it was given stays as it is
+    for region in ("person", "head"):
+        assert not recipe.head_of(person, np.zeros_like(face), region).any()
+        assert not recipe.head_of(np.zeros_like(face), face, region).any()
+
+
 def test_what_is_remarked():
     large = disc(20)
     assert recipe.remarks(found(large, large), 64, 64) == ""

@@ -43,6 +43,7 @@ KEYS = {
     "blur_length": ((0.1, 0.2), {"02", KINDS, C}),
     "blur_gamma": (2.2, {"02", KINDS, C}),
     "noise": (0.01, {"02"}),
+    "head_region": ("head", {"02"}),
     "composite": ("matte", {"02", C}),
     "autoencoder_vgg": ("imagenet", {A, L}),
     "restorer_width": (8, {N, C, L, W}),

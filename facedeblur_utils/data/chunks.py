@@ -147,7 +147,8 @@ def _blur(face: recipe.Face | None, facts: dict, found, profile: Profile) -> tup
     if face is None:
         return {}, facts
     size = profile.image_size
-    oval, head = faces.reduce_mask(found.face, size), faces.reduce_mask(found.head, size)
+    head = recipe.head_of(found.head, found.face, profile.head_region)
+    oval, head = faces.reduce_mask(found.face, size), faces.reduce_mask(head, size)
     facts |= {"faces": found.faces, "face_coverage": _share(oval), "head_coverage": _share(head)}
     facts["reason"] = recipe.problem(found, oval, head, profile)
     if facts["reason"]:

@@ -54,6 +54,22 @@ def aligned(pixels: np.ndarray, landmarker: Landmarker) -> np.ndarray:
     )
 
 
+def head_of(person: np.ndarray, face: np.ndarray, region: str) -> np.ndarray:
+    """The part of a mask of persons that counts as the head, bool (H, W); `face` is the oval's mask.
+
+    `region` is `all` (as the segmenter gives it: head, shoulders, bystanders), `person` (the connected part
+    that holds most of the face) or `head` (that part down to the chin, the oval's lowest row).
+    """
+    if region == "all":
+        return person
+    _, labels = cv2.connectedComponents(person.astype(np.uint8))
+    inside = np.bincount(labels[face], minlength=2)[1:]
+    kept = labels == 1 + inside.argmax() if inside.any() else np.zeros_like(person)
+    if region == "head":
+        kept[np.flatnonzero(face.any(axis=1)).max(initial=-1) + 1 :] = False
+    return kept
+
+
 def remarks(found: Segmentation, side: int, size: int) -> str:
     """What is worth knowing about an image that stays: several faces, enlarged."""
     said = []

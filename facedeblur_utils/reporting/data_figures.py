@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 
 from facedeblur_utils.blur import operators
 from facedeblur_utils.blur.kernels import padded
-from facedeblur_utils.data import faces
+from facedeblur_utils.data import faces, recipe
 from facedeblur_utils.data.face_pairs import FacePairs
+from facedeblur_utils.profiles import CHOICES
 from facedeblur_utils.reporting.figures import COLOURS, WIDE, styled
 
 HEAD_COLOUR, FACE_COLOUR = COLOURS[1], COLOURS[3]
@@ -103,6 +104,17 @@ def mask_figure(pairs: FacePairs, per_row: int = 4) -> tuple[Figure, pd.DataFram
             axis.set_title(f"{pairs.image_ids[index]}: {100 * covered[index]:.1f} %, {margin[index]:.1f} px")
         row[0].set_ylabel(name)
     return fig, table.iloc[order]
+
+
+def head_choices(pairs: FacePairs) -> pd.DataFrame:
+    """How much of the pictures each choice of the profile's `head_region` covers, from the masks of `all`."""
+    faces, heads, rows = pairs.face_masks, pairs.head_masks, {}
+    for region in CHOICES["head_region"]:
+        masks = [recipe.head_of(head, face, region) for head, face in zip(heads, faces, strict=True)]
+        share = 100 * np.array([mask.mean() for mask in masks])
+        less = sum(bool((head & ~mask).any()) for head, mask in zip(heads, masks, strict=True))
+        rows[region] = {"median (%)": np.median(share), "highest (%)": share.max(), "smaller than all": less}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("head_region")
 
 
 @styled

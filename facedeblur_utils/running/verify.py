@@ -33,6 +33,7 @@ YOUNGER = (
     "gan_average",
     "restorer_average",
     "blur_kind",
+    "head_region",
     "autoencoder_losses",
     "gan_losses",
     "restorer_losses",
