@@ -78,6 +78,16 @@ def test_changes_are_paired_by_seed_and_positive_where_better():
     assert np.allclose(pixels["value"], -0.5)
 
 
+def test_the_table_of_changes_has_a_row_for_each_loss_of_table_2_9():
+    table = loss_results.change_table(made_up())
+    assert list(table.index) == [term.replace("_", " ") for term in loss_results.ROWS]
+    assert table.loc["l1", "alone (dB)"] == "26.00 ± 0.20" and table.loc["mse", "alone (dB)"] == ""
+    assert table.loc["landmark", "N: PSNR"] == "-0.50 ± 0.00"
+    assert table.loc["landmark", "N: NME"] == "+2.00 ± 0.00"  # points; half of the error is gone
+    assert table.loc["identity", "N: distance"] == "+0.000 ± 0.010"
+    assert (table.loc["landmark", ["A: PSNR", "A: NME", "A: distance"]] == "").all()
+
+
 def test_what_is_said():
     said = loss_results.sentences(made_up(), loader.load("2.9"))
     assert "**landmark** added, restorer: NME better (+2.000 ± 0.000 points over 3 seeds" in said

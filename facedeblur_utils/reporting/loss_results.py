@@ -65,8 +65,7 @@ def _cells(scores: pd.DataFrame) -> dict[str, str]:
         if not len(values):
             continue
         digits = DECIMALS.get(metric, 1)
-        spread = f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else ""
-        cells[head] = f"{values.mean():.{digits}f}{spread}"
+        cells[head] = _spread(values, digits)
     return cells
 
 
@@ -86,6 +85,32 @@ def differences(scores: pd.DataFrame) -> pd.DataFrame:
         for (seed, metric), value in change.items():
             rows.append((letter, term, metric, seed, -value if metric in BETTER_BELOW else value))
     return pd.DataFrame(rows, columns=["network", "term", "metric", "seed", "value"])
+
+
+def change_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """By term: PSNR of the restorer trained on it alone, and what adding it changes, as text over seeds.
+
+    Columns: `alone (dB)`, then for each network the changes of PSNR, NME and distance; positive is better.
+    """
+    alone = scores[scores["metric"] == "psnr"].set_index("loss")["value"]
+    changes = differences(scores).set_index(["network", "metric", "term"])["value"].sort_index()
+    rows = {}
+    for term in ROWS:
+        name = f"N_{term}"
+        row = {"alone (dB)": _spread(alone[[name]].to_numpy(float), 2) if name in alone.index else ""}
+        for letter in NETWORKS:
+            for metric, digits in (("psnr", 2), ("landmark_error", 2), ("distance", 3)):
+                key, factor = (letter, metric, term), 100 if metric in PERCENT else 1
+                found = factor * changes[[key]].to_numpy(float) if key in changes.index else []
+                row[f"{letter}: {_name(metric)}"] = _spread(found, digits, "+") if len(found) else ""
+        rows[term.replace("_", " ")] = row
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("Term")
+
+
+def _spread(values: np.ndarray, digits: int, sign: str = "") -> str:
+    """Mean ± standard deviation."""
+    spread = f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return f"{values.mean():{sign}.{digits}f}{spread}"
 
 
 @styled
