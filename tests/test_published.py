@@ -6,10 +6,11 @@ import re
 import pandas as pd
 import pytest
 
+from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.fingerprints import file_sha256
 from facedeblur_utils.paths import BELOW_INPUT, EXPECTED, NOTEBOOKS, ROOT, RunPaths
 from facedeblur_utils.profiles import load_profile
-from facedeblur_utils.reporting import kind_results, result_tables
+from facedeblur_utils.reporting import architecture_results, kind_results, loss_results, result_tables
 from facedeblur_utils.running import verify
 from facedeblur_utils.running.pipeline import FIGURES, TABLES
 
@@ -76,6 +77,29 @@ def test_gains_by_kind_of_blur_are_those_of_their_file():
             assert [number(part) for part in carried.split(" ± ")] == pytest.approx(
                 unseen.loc[training].tolist(), abs=0.0051
             )
+
+
+def test_changes_by_loss_are_those_of_their_file():
+    scores = pd.read_csv(EXPECTED / "loss_scores.csv")
+    assert sorted(scores["seed"].unique()) == [0, 1, 2, 3]  # 0: the blurred input
+    table = loss_results.change_table(scores)
+    columns = [f"{letter}: {name}" for letter in "NA" for name in ("PSNR", "NME", "distance")]
+    said = {row[0]: [cell.replace("−", "-") for cell in row[1:]] for row in table_after("Which loss?")[1:]}
+    assert said == {term: row[["alone (dB)", *columns]].tolist() for term, row in table.iterrows()}
+
+
+def test_gains_by_network_are_those_of_their_file():
+    gains = pd.read_csv(EXPECTED / "architecture_gains.csv")
+    assert sorted(gains["seed"].unique()) == [1, 2, 3]
+    of = gains.groupby(["network", "dataset"])["gain"].agg(["mean", "std"])
+    rows = table_after("Which network?")
+    assert [row[0] for row in rows] == [
+        architecture_results.words(name) for name in gains["network"].unique()
+    ]
+    for network, (*_, first, second, third, fourth) in zip(gains["network"].unique(), rows, strict=True):
+        for dataset, cell in zip(DATASETS, (first, second, third, fourth), strict=True):
+            found = [number(part) for part in cell.split(" ± ")]
+            assert found == pytest.approx(of.loc[network, dataset].tolist(), abs=0.0051)
 
 
 def test_results_are_those_of_the_published_scores():

@@ -3,6 +3,7 @@
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.evaluation.scores import INPUT, SEED
@@ -60,7 +61,8 @@ def cost_table(gains: pd.DataFrame, facts: dict[str, dict], seconds: dict[str, f
 @styled
 def cost_figure(gains: pd.DataFrame, facts: dict[str, dict]) -> Figure:
     """Mean gain over the four test sets against multiply-adds; a dot is a seed, numbered as in the legend."""
-    fig, axis = plt.subplots(figsize=(COLUMN, 0.85 * COLUMN))
+    fig, axis = plt.subplots(figsize=(COLUMN, 1.2 * COLUMN))
+    costs = []
     by_seed = gains.groupby(["network", "seed"], sort=False)["gain"].mean()
     colours = plt.get_cmap("tab20").colors
     for number, (network, fact) in enumerate(facts.items()):
@@ -68,12 +70,15 @@ def cost_figure(gains: pd.DataFrame, facts: dict[str, dict]) -> Figure:
         cost = fact["multiply_adds"][next(iter(fact["multiply_adds"]))] / 1e6
         label = f"{number + 1} {words(network)}"
         axis.plot([cost] * len(values), values, "o", markersize=3, color=colours[number], label=label)
-        axis.annotate(
-            str(number + 1), (cost, values.mean()), xytext=(4, -2), textcoords="offset points", fontsize=6
-        )
+        offset = {"xytext": (8 * costs.count(cost), 3), "textcoords": "offset points", "ha": "center"}
+        axis.annotate(str(number + 1), (cost, values.max()), fontsize=6, **offset)
+        costs.append(cost)  # the numbers of networks of the same cost stand beside each other
     axis.axhline(0, color="0.6", linewidth=0.6)
     axis.set(xscale="log", xlabel="multiply-adds of a picture (millions)", ylabel="mean gain (dB)")
-    fig.legend(fontsize=5, ncols=2, loc="upper center", bbox_to_anchor=(0.5, 0.0))
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    fig.legend(fontsize=6, loc="outside lower center", handletextpad=0.1, labelspacing=0.2)
     return fig
 
 

@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from scipy import stats
 
 from facedeblur_utils.evaluation.scores import INPUT
+from facedeblur_utils.evaluation.statistics import LEVEL
 from facedeblur_utils.reporting.figures import COLUMN, styled
 from facedeblur_utils.training.experiments import PIXELS
 
@@ -110,14 +112,14 @@ def change_table(scores: pd.DataFrame) -> pd.DataFrame:
 def _spread(values: np.ndarray, digits: int, sign: str = "") -> str:
     """Mean ± standard deviation."""
     spread = f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else ""
-    return f"{values.mean():{sign}.{digits}f}{spread}"
+    return f"{round(values.mean(), digits) + 0.0:{sign}.{digits}f}{spread}"  # never -0.00
 
 
 @styled
 def change_figure(changes: pd.DataFrame) -> Figure:
     """Each added term's change of landmark error, distance to the own face and PSNR; a dot is a seed."""
     metrics = [name for name in ("psnr", "landmark_error", "distance") if name in set(changes["metric"])]
-    labels = {"psnr": "PSNR (dB)", "landmark_error": "NME (% of eyes)", "distance": "distance to own face"}
+    labels = {"psnr": "PSNR gained (dB)", "landmark_error": "NME less (points)", "distance": "distance less"}
     terms = list(dict.fromkeys(changes["term"]))
     fig, axes = plt.subplots(
         len(metrics), 1, figsize=(COLUMN, 0.5 + 1.25 * len(metrics)), sharex=True, squeeze=False
@@ -165,7 +167,7 @@ def _on_aim(term: str, metric: str, network: str, found: np.ndarray) -> str:
     mean = factor * found.mean()
     if len(found) > 1:
         spread = factor * found.std(ddof=1)
-        clear = abs(mean) > 2 * spread / np.sqrt(len(found))
+        clear = spread == 0 or stats.ttest_1samp(found, 0).pvalue < LEVEL
         verdict = ("better" if mean > 0 else "worse") if clear else "no clear change"
         said = f"{mean:+.3f} ± {spread:.3f}{unit} over {len(found)} seeds"
     else:
