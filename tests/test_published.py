@@ -92,11 +92,9 @@ def test_gains_by_network_are_those_of_their_file():
     gains = pd.read_csv(EXPECTED / "architecture_gains.csv")
     assert sorted(gains["seed"].unique()) == [1, 2, 3]
     of = gains.groupby(["network", "dataset"])["gain"].agg(["mean", "std"])
-    rows = table_after("Which network?")
-    assert [row[0] for row in rows] == [
-        architecture_results.words(name) for name in gains["network"].unique()
-    ]
-    for network, (*_, first, second, third, fourth) in zip(gains["network"].unique(), rows, strict=True):
+    rows, networks = table_after("Which network?"), list(gains["network"].unique())
+    assert [row[0] for row in rows] == [architecture_results.words(name) for name in networks]
+    for network, (*_, first, second, third, fourth) in zip(networks, rows, strict=True):
         for dataset, cell in zip(DATASETS, (first, second, third, fourth), strict=True):
             found = [number(part) for part in cell.split(" ± ")]
             assert found == pytest.approx(of.loc[network, dataset].tolist(), abs=0.0051)

@@ -167,7 +167,7 @@ def _on_aim(term: str, metric: str, network: str, found: np.ndarray) -> str:
     mean = factor * found.mean()
     if len(found) > 1:
         spread = factor * found.std(ddof=1)
-        clear = spread == 0 or stats.ttest_1samp(found, 0).pvalue < LEVEL
+        clear = spread < 1e-9 or stats.ttest_1samp(found, 0).pvalue < LEVEL
         verdict = ("better" if mean > 0 else "worse") if clear else "no clear change"
         said = f"{mean:+.3f} ± {spread:.3f}{unit} over {len(found)} seeds"
     else:
