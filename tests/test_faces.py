@@ -184,6 +184,8 @@ def test_heic_is_read_where_its_package_is_installed():
     data = encoded(Image.fromarray(gradient()), "HEIF", quality=100, chroma=444)
     assert data[4:8] == b"ftyp"
     np.testing.assert_allclose(faces.decode(data).astype(int), gradient().astype(int), atol=6)
+    with pytest.raises(faces.ImageProblem, match="damaged image file"):
+        faces.decode(data[:12] + bytes(64))
 
 
 def test_how_many_pictures_a_file_holds():
