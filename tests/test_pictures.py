@@ -250,7 +250,7 @@ def test_bad_files_are_one_line(tmp_path):
     bad = {
         "words.jpg": (b"words", "not an image"),
         "cut.jpg": (whole.getvalue()[:600], "damaged image file"),
-        "phone.heic": (b"\0\0\0\x18ftypheic" + bytes(64), "HEIC picture"),
+        "phone.heic": (b"\0\0\0\x18ftypheic" + bytes(64), "a HEIC picture"),
     }
     for name, (data, said) in bad.items():
         (tmp_path / name).write_bytes(data)

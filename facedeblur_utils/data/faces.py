@@ -90,7 +90,7 @@ def not_read(data: bytes) -> str:
     """What to say of bytes that Pillow doesn't know."""
     if data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS:
         if read_heic_too():
-            return "damaged image file (a HEIC picture without content)"
+            return "damaged image file (a HEIC picture that can't be opened)"
         return "a HEIC picture; pip install pillow-heif to read it, or store it as JPEG"
     if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis"):
         return "an AVIF picture that Pillow can't read here; store it as JPEG or PNG"

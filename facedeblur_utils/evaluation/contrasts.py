@@ -13,12 +13,12 @@ import pandas as pd
 from scipy import stats
 
 from facedeblur_utils.data.datasets import PAIRS
-from facedeblur_utils.evaluation.statistics import LEVEL, holm, paired_differences
+from facedeblur_utils.evaluation.statistics import LEVEL, NETWORKS, holm, p_text, paired_differences
 
 EQUAL = 0.25  # dB: less counts as no difference
 REGION, METRIC = "face", "psnr"
+SAME = 1e-9  # differences that rounding alone makes
 FEWEST = 2  # seeds from which an interval can be had
-NETWORKS = {"A": "autoencoder", "G": "GAN"}
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,11 @@ def test_contrasts(scores: pd.DataFrame) -> pd.DataFrame:
                 **over_seeds(by_seed),
             }
         )
-    table = pd.DataFrame(rows).assign(**{"p (Holm)": np.nan})
-    for kind in ("p", "p (equal)"):
-        known = table[kind].notna()
-        table.loc[known, {"p": "p (Holm)"}.get(kind, kind)] = holm(table.loc[known, kind])
+    table = pd.DataFrame(rows)
+    if (table["seeds"] >= FEWEST).all():  # all are of the same seeds
+        table["p (Holm)"], table["p (equal)"] = holm(table["p"]), holm(table["p (equal)"])
+    else:
+        table["p (Holm)"] = np.nan
     table["verdict"] = [_verdict(row) for row in table.to_dict("records")]
     return table
 
@@ -82,9 +83,14 @@ def over_seeds(differences: np.ndarray) -> dict[str, float]:
     `EQUAL` in either direction; NaN each with fewer than two seeds."""
     if len(differences) < FEWEST:
         return dict.fromkeys(("low", "high", "p", "p (equal)"), float("nan"))
-    if np.ptp(differences) == 0:  # no spread, no test
-        mean = float(differences[0])
-        return {"low": mean, "high": mean, "p": float(mean == 0), "p (equal)": float(abs(mean) >= EQUAL)}
+    if np.ptp(differences) < SAME:  # no spread, no test
+        mean = float(differences.mean())
+        return {
+            "low": mean,
+            "high": mean,
+            "p": float(abs(mean) < SAME),
+            "p (equal)": float(abs(mean) >= EQUAL),
+        }
     test = stats.ttest_1samp(differences, 0)
     low, high = test.confidence_interval(0.95)
     above = stats.ttest_1samp(differences, -EQUAL, alternative="greater").pvalue
@@ -126,14 +132,8 @@ def print_table(table: pd.DataFrame) -> pd.DataFrame:
             "Difference (dB)": table["difference"],
             "Low": table["low"],
             "High": table["high"],
-            "p (Holm)": [_p(value) for value in table["p (Holm)"]],
-            "p (equal)": [_p(value) for value in table["p (equal)"]],
+            "p (Holm)": [p_text(value) for value in table["p (Holm)"]],
+            "p (equal)": [p_text(value) for value in table["p (equal)"]],
             "Verdict": table["verdict"],
         }
     )
-
-
-def _p(value: float) -> str:
-    if np.isnan(value):
-        return ""
-    return f"{value:.3f}" if value >= 0.001 else "<0.001"

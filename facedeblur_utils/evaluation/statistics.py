@@ -10,6 +10,7 @@ from facedeblur_utils.evaluation.scores import SEED
 LEVEL = 0.05  # of significance, after Holm's correction
 RESAMPLES = 5000
 METRICS = ("psnr", "ssim")
+NETWORKS = {"A": "autoencoder", "G": "GAN"}  # those of the thesis, by the letter of their runs
 
 
 def rank_biserial(differences: np.ndarray) -> float:
@@ -75,7 +76,7 @@ def test_hypothesis(scores: pd.DataFrame, seed: int, region: str = "whole") -> p
     rng = np.random.default_rng(seed)
     rows = []
     for metric in METRICS:
-        for letter, network in (("A", "autoencoder"), ("G", "GAN")):
+        for letter, network in NETWORKS.items():
             for pair in PAIRS:
                 for dataset in DATASETS:
                     table = paired_differences(scores, letter, pair, dataset, metric, region)
@@ -115,6 +116,13 @@ def verdict(p: float, difference: float) -> str:
     return "H1, segmented better" if difference > 0 else "H1, segmented worse"
 
 
+def p_text(p: float) -> str:
+    """A p value for print; empty where there is none."""
+    if np.isnan(p):
+        return ""
+    return f"{p:.3f}" if p >= 0.001 else "<0.001"
+
+
 def print_table(tests: pd.DataFrame) -> pd.DataFrame:
     """The tests in the form for print: short columns, p values as text."""
     return pd.DataFrame(
@@ -127,7 +135,7 @@ def print_table(tests: pd.DataFrame) -> pd.DataFrame:
             "Low": tests["low"],
             "High": tests["high"],
             "Effect": tests["effect"],
-            "p (Holm)": [f"{p:.3f}" if p >= 0.001 else "<0.001" for p in tests["p (Holm)"]],
+            "p (Holm)": [p_text(p) for p in tests["p (Holm)"]],
             "Verdict": tests["verdict"],
         }
     )

@@ -9,6 +9,7 @@ from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.evaluation.scores import INPUT, SEED
 from facedeblur_utils.models.networks import NETWORKS
 from facedeblur_utils.reporting.figures import COLUMN, styled
+from facedeblur_utils.reporting.tables import with_spread
 from facedeblur_utils.training.experiments import ARCHITECTURES
 
 WORDS = {"autoencoder": "autoencoder (thesis)", "gan": "GAN (thesis)", "restorer": "restorer (NAFNet)"}
@@ -51,8 +52,7 @@ def cost_table(gains: pd.DataFrame, facts: dict[str, dict], seconds: dict[str, f
         own = gains[gains["network"] == network]
         for dataset in DATASETS:
             values = own.loc[own["dataset"] == dataset, "gain"]
-            spread = f" ± {values.std(ddof=1):.2f}" if len(values) > 1 else ""
-            row[f"{dataset}, {REGIONS[dataset]} (dB)"] = f"{values.mean():+.2f}{spread}"
+            row[f"{dataset}, {REGIONS[dataset]} (dB)"] = with_spread(values, 2, "+")
         rows[words(network)] = row
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("Network")
     return table.round({"parameters (k)": 0, "multiply-adds (M)": 0, "images/s": 0, "training (s)": 0})

@@ -11,12 +11,18 @@ from matplotlib.figure import Figure
 
 from facedeblur_utils.blur import operators
 from facedeblur_utils.blur.kernels import padded
+from facedeblur_utils.blur.kinds import BLURS
 from facedeblur_utils.data import faces, recipe
 from facedeblur_utils.data.face_pairs import FacePairs
-from facedeblur_utils.profiles import CHOICES
+from facedeblur_utils.profiles import CHOICES, Profile
 from facedeblur_utils.reporting.figures import COLOURS, WIDE, styled
 
 HEAD_COLOUR, FACE_COLOUR = COLOURS[1], COLOURS[3]
+
+
+def example_blur(profile: Profile, length: float, angle: float, seed: int = 0):
+    """A blur of the profile's kind, of this length (pixels) and angle (degrees)."""
+    return BLURS[profile.blur_kind].draw(np.random.default_rng(seed), profile.image_size, length, angle)
 
 
 @styled
@@ -106,14 +112,23 @@ def mask_figure(pairs: FacePairs, per_row: int = 4) -> tuple[Figure, pd.DataFram
     return fig, table.iloc[order]
 
 
-def head_choices(pairs: FacePairs) -> pd.DataFrame:
-    """How much of the pictures each choice of the profile's `head_region` covers, from the masks of `all`."""
+def head_choices(pairs: FacePairs, built: str) -> pd.DataFrame:
+    """How much of the pictures each choice of the profile's `head_region` covers.
+
+    `built` is the one that `pairs` were made with: each choice is a part of the one before, so that only
+    those from it on can be seen.
+    """
     faces, heads, rows = pairs.face_masks, pairs.head_masks, {}
-    for region in CHOICES["head_region"]:
+    regions = CHOICES["head_region"]
+    for region in regions[regions.index(built) :]:
         masks = [recipe.head_of(head, face, region) for head, face in zip(heads, faces, strict=True)]
         share = 100 * np.array([mask.mean() for mask in masks])
         less = sum(bool((head & ~mask).any()) for head, mask in zip(heads, masks, strict=True))
-        rows[region] = {"median (%)": np.median(share), "highest (%)": share.max(), "smaller than all": less}
+        rows[region] = {
+            "median (%)": np.median(share),
+            "highest (%)": share.max(),
+            f"smaller than {built}": less,
+        }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("head_region")
 
 

@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
-from scipy import stats
 
+from facedeblur_utils.evaluation.contrasts import over_seeds
 from facedeblur_utils.evaluation.scores import INPUT
 from facedeblur_utils.evaluation.statistics import LEVEL
 from facedeblur_utils.reporting.figures import COLUMN, styled
+from facedeblur_utils.reporting.tables import with_spread
 from facedeblur_utils.training.experiments import PIXELS
 
 HEADS = {  # metric -> its column; those of which less is better are marked
@@ -67,7 +68,7 @@ def _cells(scores: pd.DataFrame) -> dict[str, str]:
         if not len(values):
             continue
         digits = DECIMALS.get(metric, 1)
-        cells[head] = _spread(values, digits)
+        cells[head] = with_spread(values, digits)
     return cells
 
 
@@ -99,20 +100,14 @@ def change_table(scores: pd.DataFrame) -> pd.DataFrame:
     rows = {}
     for term in ROWS:
         name = f"N_{term}"
-        row = {"alone (dB)": _spread(alone[[name]].to_numpy(float), 2) if name in alone.index else ""}
+        row = {"alone (dB)": with_spread(alone[[name]].to_numpy(float), 2) if name in alone.index else ""}
         for letter in NETWORKS:
             for metric, digits in (("psnr", 2), ("landmark_error", 2), ("distance", 3)):
                 key, factor = (letter, metric, term), 100 if metric in PERCENT else 1
                 found = factor * changes[[key]].to_numpy(float) if key in changes.index else []
-                row[f"{letter}: {_name(metric)}"] = _spread(found, digits, "+") if len(found) else ""
+                row[f"{letter}: {_name(metric)}"] = with_spread(found, digits, "+") if len(found) else ""
         rows[term.replace("_", " ")] = row
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("Term")
-
-
-def _spread(values: np.ndarray, digits: int, sign: str = "") -> str:
-    """Mean ± standard deviation."""
-    spread = f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else ""
-    return f"{round(values.mean(), digits) + 0.0:{sign}.{digits}f}{spread}"  # never -0.00
 
 
 @styled
@@ -167,7 +162,7 @@ def _on_aim(term: str, metric: str, network: str, found: np.ndarray) -> str:
     mean = factor * found.mean()
     if len(found) > 1:
         spread = factor * found.std(ddof=1)
-        clear = spread < 1e-9 or stats.ttest_1samp(found, 0).pvalue < LEVEL
+        clear = over_seeds(found)["p"] < LEVEL
         verdict = ("better" if mean > 0 else "worse") if clear else "no clear change"
         said = f"{mean:+.3f} ± {spread:.3f}{unit} over {len(found)} seeds"
     else:

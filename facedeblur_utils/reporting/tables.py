@@ -41,6 +41,12 @@ LATEX_SPECIAL = {
 }
 
 
+def with_spread(values: np.ndarray, digits: int, sign: str = "") -> str:
+    """`mean ± standard deviation` of values over seeds as text; of one value that alone."""
+    spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return f"{round(np.mean(values), digits) + 0.0:{sign}.{digits}f}{spread}"  # never -0.00
+
+
 def export_table(
     frame: pd.DataFrame,
     name: str,
