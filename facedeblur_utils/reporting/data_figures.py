@@ -121,7 +121,8 @@ def head_choices(pairs: FacePairs, built: str) -> pd.DataFrame:
     faces, heads, rows = pairs.face_masks, pairs.head_masks, {}
     regions = CHOICES["head_region"]
     for region in regions[regions.index(built) :]:
-        masks = [recipe.head_of(head, face, region) for head, face in zip(heads, faces, strict=True)]
+        chosen = "all" if region == built else region  # which leaves the masks as they were made
+        masks = [recipe.head_of(head, face, chosen) for head, face in zip(heads, faces, strict=True)]
         share = 100 * np.array([mask.mean() for mask in masks])
         less = sum(bool((head & ~mask).any()) for head, mask in zip(heads, masks, strict=True))
         rows[region] = {
