@@ -78,7 +78,8 @@ def cost_figure(gains: pd.DataFrame, facts: dict[str, dict]) -> Figure:
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
     axis.xaxis.set_minor_formatter(NullFormatter())
-    fig.legend(fontsize=6, loc="outside lower center", handletextpad=0.1, labelspacing=0.2)
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16)}
+    axis.legend(fontsize=6, handletextpad=0.1, labelspacing=0.2, **below)
     return fig
 
 

@@ -131,6 +131,7 @@ def change_figure(changes: pd.DataFrame) -> Figure:
     axes[-1, 0].set_xticks(
         range(len(terms)), [term.replace("_", " ") for term in terms], rotation=60, ha="right"
     )
+    axes[-1, 0].set_xlim(-0.5, len(terms) - 0.5)
     axes[0, 0].legend(fontsize=6, loc="best")
     return fig
 
