@@ -74,6 +74,7 @@ class Profile:
     blur_gamma: float = 1.0  # 2.2 blurs light instead of stored values; the thesis blurs values
     noise: float = 0.0  # standard deviation in [0, 1]; Table 2.8 has 0.01 to 0.05
     head_region: str = "all"  # of what the segmenter calls person: all, the person with the face, or the head
+    face_region: str = "oval"  # or outline: filled out to the person's outline where a face is turned
     composite: str = "paste"  # how the blurred face is laid over the sharp image
     autoencoder_vgg: str = "auto"  # for Eq. 4: ImageNet weights, else random (auto) or left out (imagenet)
     restorer_width: int = 16
@@ -100,6 +101,7 @@ class Profile:
     restorer_rate: float = 0.002  # highest of the one-cycle schedule; 0.001 as in the paper is slower here
     seed: int = 2024
     seeds: int = 1  # number of training seeds
+    first_seed: int = 1  # of them: a run of seed 3 alone has seeds: 1 and first_seed: 3
     jobs: int = 0  # stages side by side, unless --jobs says otherwise; 0: one a GPU, or one a core
     threads: int = 0  # of torch on the CPU, which change the last bits of sums; 0: one for each core
     precision: str = "auto"
@@ -122,6 +124,7 @@ NO_RESULT = {"description", "jobs", "threads", "processes", "compile", "mirror",
 CHOICES = {
     "blur_kind": BLUR_KINDS,
     "head_region": ("all", "person", "head"),
+    "face_region": ("oval", "outline"),
     "composite": ("paste", "matte"),
     "gan_norm": ("none", "batch", "instance"),
     "autoencoder_vgg": ("auto", "imagenet"),
@@ -153,6 +156,7 @@ AT_LEAST = {
     "smallest_face": 0,
     "seed": 0,
     "seeds": 1,
+    "first_seed": 1,
     "jobs": 0,
     "threads": 0,
     "processes": 1,
@@ -174,6 +178,7 @@ AT_MOST = {  # beyond them nothing works, or means something else than was meant
     "restorer_rate": 1,
     "seed": 2**32 - 1,  # what every generator takes
     "seeds": 1000,
+    "first_seed": 1000,
     "kind_seeds": 1000,
     "loss_seeds": 1000,
     "architecture_seeds": 1000,

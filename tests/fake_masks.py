@@ -31,7 +31,8 @@ def find_faces(half, cache, landmarker):
         face = (x / 0.25) ** 2 + (y / 0.35) ** 2 < 1
         head = (np.abs(x) < 0.35) & (y > -0.4)
         dark = view.mean() < DARK
-        found.append(Segmentation(face & ~np.bool_(dark), head, 0 if dark else 1))
+        face = face & ~np.bool_(dark)
+        found.append(Segmentation(face, face, head, 0 if dark else 1))
     return found
 
 

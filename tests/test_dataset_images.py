@@ -27,7 +27,7 @@ def landmarker():
 
 
 def found(face, head, count=1):
-    return Segmentation(face, head, count)
+    return Segmentation(face, face, head, count)
 
 
 def disc(radius, size=64):
@@ -58,6 +58,19 @@ def test_the_head_is_a_part_of_the_person_that_is_a_part_of_all():
     for region in ("person", "head"):
         assert not recipe.head_of(person, np.zeros_like(face), region).any()
         assert not recipe.head_of(np.zeros_like(face), face, region).any()
+
+
+def test_a_face_is_filled_out_to_the_outline_of_its_person(face, landmarker):
+    """From the side nose and lips lie beyond the oval; the hull of all landmarks stops at the person."""
+    oval, outline, person = disc(10), disc(20), disc(15)
+    bystander = np.zeros_like(person)
+    bystander[:, 50:] = True
+    seen = Segmentation(oval, outline | bystander, person | bystander, 2)
+    assert recipe.face_of(seen, "oval") is oval
+    assert np.array_equal(recipe.face_of(seen, "outline"), person)
+    landmarks = segmentation.face_landmarks(face, landmarker)
+    masks = [make(landmarks, face.shape[:2]) for make in (segmentation.oval_mask, segmentation.outline_mask)]
+    assert not (masks[0] & ~masks[1]).any()
 
 
 def test_what_is_remarked():

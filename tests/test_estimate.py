@@ -40,6 +40,7 @@ def test_the_wall_clock_is_that_of_the_schedule(tmp_path):
     assert estimate.wall_seconds(chain, seconds, 1) == 11
     assert estimate.wall_seconds(chain, seconds, 2) == 1 + 5 + 2
     assert estimate.wall_seconds(chain, {"c": 3.0, "d": 2.0}, 2) == 5  # the others are there already
+    assert estimate.wall_seconds(chain, seconds, 2, least=9.0) == 9  # b uses both cores
 
 
 def test_only_what_is_left_of_a_training_counts(plan):
@@ -60,6 +61,16 @@ def test_a_slower_machine_takes_longer_in_training_and_in_all_else(plan):
     assert usual == pytest.approx(estimate.BESIDE_STEPS * images / 10 + work)
     slow = SPEED | {"gan": 5.0, "yardstick": 2 * estimate.REFERENCE}
     assert estimate.stage_seconds(stage, plan, slow) == pytest.approx(2 * usual)
+
+
+def test_a_loss_that_asks_a_network_takes_longer(plan):
+    run = next(run for stage in plan.chain for run in stage.runs if run.name == "N_plus_landmark")
+    plain = dataclasses.replace(run, losses=())
+    stage = Stage("11_losses", plan.paths.run / "11_losses.ipynb", {}, runs=(plain,))
+    images = estimate.images_to_train(run, plan, 999, 1)
+    more = estimate.stage_seconds(dataclasses.replace(stage, runs=(run,)), plan, SPEED)
+    more -= estimate.stage_seconds(stage, plan, SPEED)
+    assert more == pytest.approx(estimate.BESIDE_STEPS * images * estimate.TERM_SECONDS["landmark"])
 
 
 def test_it_is_said_before_the_run_starts(plan, monkeypatch):

@@ -111,6 +111,13 @@ def test_every_combination_is_scored(study):
     assert set(empty["region"]) == {"background"} and set(empty["dataset"]) == {"SFB1", "SFB2"}
 
 
+def test_where_weights_are_averaged_those_of_the_last_step_are_scored_too(study):
+    profile, paths = study
+    averaged = dataclasses.replace(profile, gan_average=0.9)
+    names = [name for name, _ in score_module.scored_models(averaged, paths) if name.endswith("_last")]
+    assert names == ["GSFB1_last", "GSB1SD_last", "GSFB2_last", "GSB2SM_last"]
+
+
 def test_scores_are_of_8_bit_images(study):
     scores = evaluate_all(*study).set_index(["model", "dataset", "image_id", "region", "metric"])
     pairs = MadeUpPairs("SFB2")

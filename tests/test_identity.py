@@ -44,6 +44,8 @@ KEYS = {
     "blur_gamma": (2.2, {"02", KINDS, C}),
     "noise": (0.01, {"02"}),
     "head_region": ("head", {"02"}),
+    "face_region": ("outline", {"02"}),
+    "first_seed": (2, {A, G, "05", N, C, L, W}),
     "composite": ("matte", {"02", C}),
     "autoencoder_vgg": ("imagenet", {A, L}),
     "restorer_width": (8, {N, C, L, W}),

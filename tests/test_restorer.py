@@ -267,6 +267,8 @@ def test_the_weights_that_are_kept_are_averaged(study, tmp_path):
     # The average looks on: the weights that are trained are those of a run without it.
     alone = weights_in(other.training("NCAM"))
     assert all(torch.equal(last[name], alone[name]) for name in last)
+    kept = load_file(paths.training("NCAM").weights(checkpoints.NOT_AVERAGED))
+    assert all(torch.equal(kept[name], last[name]) for name in last)
     # What is validated and opened afterwards is the average.
     net = trained.load_network(paths, "NCAM")
     assert all(torch.equal(value, averaged[name]) for name, value in net.state_dict().items())

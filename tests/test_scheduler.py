@@ -9,7 +9,7 @@ from test_pipeline import write_notebook
 
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import load_profile
-from facedeblur_utils.running import scheduler
+from facedeblur_utils.running import pipeline, scheduler
 from facedeblur_utils.running.console import Console
 from facedeblur_utils.running.execution import Outcome
 from facedeblur_utils.running.manifest import Manifest
@@ -65,6 +65,16 @@ def test_two_jobs_run_side_by_side_each_with_a_gpu_and_keep_to_the_graph(study, 
     assert seen["most"] == 2
     assert sorted(seen["devices"][:2]) == ["0", "5"]
     assert seen["order"][-1] == "stage_3"
+
+
+def test_what_the_longest_row_waits_for_starts_first(tmp_path):
+    chain = pipeline.stages(load_profile("study"), RunPaths("study", tmp_path), {})
+    followers = scheduler._followers(chain)
+    networks = {name: count for name, count in followers.items() if name.startswith(("03", "04"))}
+    # The long mixed run goes on from GSFB2, the scores from all, notebook 07 from those, 08 from its networks.
+    assert networks.pop("04_train_gan_GSFB2") == 4
+    assert set(networks.values()) == {3}
+    assert followers["02_dataset_build"] == 5 and followers["08_deblur_your_photo"] == 0
 
 
 def test_after_a_failure_nothing_new_starts(study):

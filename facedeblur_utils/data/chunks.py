@@ -28,7 +28,7 @@ from facedeblur_utils.progress import Progress
 
 CHUNK = 32  # images that are segmented, blurred and stored together
 FOLDER = "chunks"  # marks of the chunks that are done, until the build is
-QUALITY = ["remark", "file", "width", "height", "faces", "face_coverage", "head_coverage"]
+QUALITY = ["remark", "file", "width", "height", "faces", "face_coverage", "oval_coverage", "head_coverage"]
 
 
 def fill(profile: Profile, source: Source, split: pd.DataFrame, work: Path, workers: int) -> list[dict]:
@@ -148,16 +148,18 @@ def _blur(face: recipe.Face | None, facts: dict, found, profile: Profile) -> tup
         return {}, facts
     size = profile.image_size
     head = recipe.head_of(found.head, found.face, profile.head_region)
-    oval, head = faces.reduce_mask(found.face, size), faces.reduce_mask(head, size)
-    facts |= {"faces": found.faces, "face_coverage": _share(oval), "head_coverage": _share(head)}
-    facts["reason"] = recipe.problem(found, oval, head, profile)
+    face_mask = faces.reduce_mask(recipe.face_of(found, profile.face_region), size)
+    head = faces.reduce_mask(head, size)
+    facts |= {"faces": found.faces, "face_coverage": _share(face_mask), "head_coverage": _share(head)}
+    facts["oval_coverage"] = _share(faces.reduce_mask(found.face, size))
+    facts["reason"] = recipe.problem(found, face_mask, head, profile)
     if facts["reason"]:
         return {}, facts
     facts["remark"] = ", ".join(filter(None, (facts["remark"], recipe.remarks(found, face.side, size))))
-    pictures, kernels, drawn = recipe.blur_face(face.sharp, oval, head, facts["image_id"], profile)
+    pictures, kernels, drawn = recipe.blur_face(face.sharp, face_mask, head, facts["image_id"], profile)
     facts |= drawn
     rows = {"faces": face.sharp, **pictures}
-    rows |= {"masks_face": np.packbits(oval), "masks_head": np.packbits(head)}
+    rows |= {"masks_face": np.packbits(face_mask), "masks_head": np.packbits(head)}
     side = longest_kernel(profile)
     rows |= {f"kernels_{number}": padded(kernel, side) for number, kernel in kernels.items()}
     return rows, facts

@@ -38,7 +38,7 @@ DATASETS = {
 }
 RECIPE_KEYS = (  # of the profile: they decide the bytes of the datasets
     "image_size", "first_number", "align", "limit", "split", "smallest_face", "blur_kind", "blur_length",
-    "blur_gamma", "noise", "head_region", "composite", "seed",
+    "blur_gamma", "noise", "head_region", "face_region", "composite", "seed",
 )  # fmt: skip
 SOURCE_KEYS = ("source", "mapping_file", "identity_file")  # which faces; a recipe holds what they lead to
 DRAWS = sorted({row.blur for row in DATASETS.values()})

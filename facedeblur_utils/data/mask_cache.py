@@ -14,22 +14,21 @@ from facedeblur_utils import downloads, fingerprints, paths
 from facedeblur_utils.data import segmentation
 from facedeblur_utils.errors import StudyError
 
-CODE = [f"facedeblur_utils.data.segmentation:{name}" for name in ("Landmarker", "head_masks", "oval_mask")]
+PARTS = ("Landmarker", "head_masks", "oval_mask", "outline_mask")
+CODE = [f"facedeblur_utils.data.segmentation:{name}" for name in PARTS]
 WITHOUT = [f"facedeblur_utils.{name}" for name in ("downloads", "errors", "paths")]
-# Code that gives the masks of an earlier one: its digest -> the hash under which those were kept.
-CODE_BEFORE = {
-    "2cea39ab19fd81f67ca7973f8b8b382f88c2f4906046ae01a5136e113654b07e": (
-        "a2051340d1615e977afb962a33adbf2c63d7b585e163d646f1155a1ef644b178"
-    ),
-}
 HEAD_WEIGHTS = paths.WEIGHTS / "head_segmenter.safetensors"
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """Masks of one square image, bool (S, S), and how many faces were found; `face` is the largest."""
+    """Masks of one square image, bool (S, S), and how many faces were found.
+
+    `face` is the oval of the largest, `outline` the hull of all its landmarks, `head` all persons.
+    """
 
     face: np.ndarray
+    outline: np.ndarray
     head: np.ndarray
     faces: int
 
@@ -41,14 +40,9 @@ def model_hash() -> str:
         downloads.ASSETS["face_landmarker"].sha256,
         segmentation.head_segmenter_name(),
         hashlib.sha256(weights).hexdigest(),
-        _code_hash(),
+        fingerprints.digest(fingerprints.definitions(CODE, WITHOUT)),
     )
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def _code_hash() -> str:
-    code = fingerprints.digest(fingerprints.definitions(CODE, WITHOUT))
-    return CODE_BEFORE.get(code, code)
 
 
 class MaskCache:
@@ -83,14 +77,13 @@ class MaskCache:
         if row is None:
             return None
         side, faces, bits = row
-        masks = np.unpackbits(np.frombuffer(zlib.decompress(bits), np.uint8), count=2 * side * side)
-        face, head = masks.reshape(2, side, side).astype(bool)
-        return Segmentation(face, head, faces)
+        masks = np.unpackbits(np.frombuffer(zlib.decompress(bits), np.uint8), count=3 * side * side)
+        return Segmentation(*masks.reshape(3, side, side).astype(bool), faces)
 
     def put(self, found: dict[str, Segmentation]) -> None:
         """Store the masks of a batch by image hash."""
         rows = [
-            (image, self.model, len(s.face), s.faces, zlib.compress(np.packbits(np.stack([s.face, s.head]))))
+            (image, self.model, len(s.face), s.faces, zlib.compress(np.packbits([s.face, s.outline, s.head])))
             for image, s in found.items()
         ]
         try:
@@ -139,7 +132,8 @@ def find_faces(half: Heads, cache: MaskCache | None, landmarker) -> list[Segment
     for image, view in half.views.items():
         faces, shape = landmarker.faces(view), view.shape[:2]
         face = segmentation.oval_mask(faces[0], shape) if faces else np.zeros(shape, bool)
-        found[image] = Segmentation(face, half.heads[image], len(faces))
+        outline = segmentation.outline_mask(faces[0], shape) if faces else face
+        found[image] = Segmentation(face, outline, half.heads[image], len(faces))
     if cache and found:
         cache.put(found)
     return [(half.known | found)[image] for image in half.hashes]

@@ -70,6 +70,17 @@ def head_of(person: np.ndarray, face: np.ndarray, region: str) -> np.ndarray:
     return kept
 
 
+def face_of(found: Segmentation, region: str) -> np.ndarray:
+    """The part of an image that counts as the face, bool (H, W).
+
+    `region` is `oval` (MediaPipe's, which cuts through faces seen from the side) or `outline`: the oval and
+    what lies between it and the person's outline, as far as the hull of all landmarks reaches.
+    """
+    if region == "oval":
+        return found.face
+    return found.face | (found.outline & head_of(found.head, found.face, "person"))
+
+
 def remarks(found: Segmentation, side: int, size: int) -> str:
     """What is worth knowing about an image that stays: several faces, enlarged."""
     said = []

@@ -113,10 +113,21 @@ def face_mask(image: np.ndarray, landmarker: Landmarker | None = None) -> np.nda
 
 def oval_mask(landmarks: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Bool mask of `shape` (height, width): True in the hull of the face oval of `landmarks` (478, 2)."""
+    return _hull_mask(landmarks[list(FACE_OVAL)], shape)  # from the side the oval folds over itself
+
+
+def outline_mask(landmarks: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Bool mask of `shape` (height, width): True in the hull of all `landmarks` (478, 2).
+
+    Of a face seen from the side, nose and lips lie beyond the oval, but in this.
+    """
+    return _hull_mask(landmarks, shape)
+
+
+def _hull_mask(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     mask = np.zeros(shape, np.uint8)
     fraction_bits = 4  # polygon corners in sixteenths of a pixel: it matters in small images
-    corners = np.round(landmarks[list(FACE_OVAL)] * 2**fraction_bits).astype(np.int32)
-    corners = cv2.convexHull(corners)  # the outline of a face seen from the side folds over itself
+    corners = cv2.convexHull(np.round(points * 2**fraction_bits).astype(np.int32))
     cv2.fillPoly(mask, [corners], 1, shift=fraction_bits)
     return mask.astype(bool)
 

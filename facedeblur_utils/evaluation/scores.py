@@ -18,17 +18,26 @@ from facedeblur_utils.metrics.further import FurtherMetrics
 from facedeblur_utils.metrics.tasks import TaskScores
 from facedeblur_utils.models.apply import BATCH, restore, to_tensor
 from facedeblur_utils.models.classical import REFERENCES, classical_restorer
+from facedeblur_utils.models.networks import NETWORKS
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.physics.reference import known_kernel
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.progress import track
 from facedeblur_utils.training import trained
-from facedeblur_utils.training.experiments import MODELS, Checkpoint, ablation_models, table_models
+from facedeblur_utils.training.checkpoints import NOT_AVERAGED
+from facedeblur_utils.training.experiments import (
+    MODELS,
+    Checkpoint,
+    ablation_models,
+    table_models,
+    training_runs,
+)
 
 SHARP = "sharp"  # the test faces without any blur, as a data set of their own
 PHYSICS = "Physics"  # the row that knows the kernel and the region, by the operator that blurred
 KNOW_KERNEL = (*REFERENCES, PHYSICS)  # rows that are told the kernel
 INPUT = "input"  # the row that scores the blurred images themselves
+LAST = "_last"  # "ASFB1_last" has the weights of the last step, where ASFB1 is their running mean
 BEST = "GSFB2_best"  # GSFB2 at its best epoch by validation PSNR
 SEED = ".seed"  # "ASFB1.seed2" is the second training seed of ASFB1
 REGIONS = ("whole", "face", "head", "background")
@@ -76,6 +85,9 @@ def scored_models(profile: Profile, paths: RunPaths) -> Iterator[tuple[str, Call
     yield PHYSICS, lambda: known_kernel(gamma_of(profile), profile.composite)
     checkpoints = table_models(profile) | ablation_models(profile) | {BEST: Checkpoint("GSFB2", "best")}
     del checkpoints["GSFB2_50"]  # the same weights as GSFB2
+    for name in MODELS:
+        if NETWORKS[training_runs(profile)[name].network].average_in(profile):
+            checkpoints[name + LAST] = Checkpoint(name, NOT_AVERAGED)
     for seed in range(1, profile.seeds + 1):
         for name, point in checkpoints.items():
             row = name if seed == 1 else f"{name}{SEED}{seed}"

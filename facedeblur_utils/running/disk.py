@@ -14,7 +14,15 @@ from facedeblur_utils.files import write_bytes
 from facedeblur_utils.paths import PLAIN_WORDS, RunPaths, is_plain
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.reporting.provenance import data_made_with
-from facedeblur_utils.training.experiments import training_runs
+from facedeblur_utils.training.experiments import (
+    LEARNT,
+    architecture_runs,
+    blurrer_run,
+    kind_runs,
+    loss_runs,
+    restorer_runs,
+    training_runs,
+)
 
 FACES = {"sample": 999, "celeba-hq": 24_183}  # images of the known sources
 # What a run makes in its own folder, and in that of its figures; all else there is someone's own.
@@ -35,10 +43,20 @@ def needs(profile: Profile, paths: RunPaths) -> dict[str, float]:
     stored = sum(row.stored(profile) for row in DATASETS.values())
     image = 3 * pixels * (1 + stored) + len(MASKS) * pixels / 8
     kernels = len(DRAWS) * 4 * longest_kernel(profile) ** 2
-    checkpoints = sum(setup.disk_needed(run, profile) for run in training_runs(profile).values())
+    further = {name: run for name, run in restorer_runs(profile).items() if name in profile.restorer_runs}
+    trained = (
+        (training_runs(profile) | further, profile.seeds),
+        (kind_runs(profile), profile.kind_seeds),
+        (loss_runs(profile), profile.loss_seeds),
+        (architecture_runs(profile), profile.architecture_seeds),
+        ({"": blurrer_run(profile)} if LEARNT in profile.kind_runs else {}, 1),
+    )
+    checkpoints = sum(
+        seeds * setup.disk_needed(run, profile) for runs, seeds in trained for run in runs.values()
+    )
     return {
         "data": count * (image + kernels),
-        "checkpoints": float(checkpoints * profile.seeds),
+        "checkpoints": float(checkpoints),
         "exports": EXPORTS,
     }
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -31,28 +32,36 @@ from facedeblur_utils.running.scheduler import Plan
 from facedeblur_utils.running.summary import states
 from facedeblur_utils.training.experiments import JUDGED_LOSS, Run, loop_of
 
-BESIDE_STEPS = 1.2  # times as long as its steps alone a training takes: it validates, saves, draws blur
+BESIDE_STEPS = 1.05  # times as long as its steps alone a training takes: it validates and saves
 STEPS_SECONDS = 1.5  # of training steps of each kind of network
 # Seconds of the other work in each notebook on the machine of REFERENCE, one thread: always, for each
-# face of the source, and for each test face. Measured in a sample run, see benchmarks/first_contact.py.
+# face of the source, and for each test face. Measured in a sample run (`runs/sample/notebooks` has the
+# seconds of each cell).
 WORK = {
-    "01": (14.0, 0.0, 0.0),
-    "02": (14.0, 0.07, 0.0),
-    "03": (5.0, 0.0, 0.0),
-    "04": (5.0, 0.0, 0.0),
-    "05": (30.0, 0.0, 1.8),
-    "06": (16.0, 0.0, 0.05),
-    "07": (30.0, 0.0, 0.8),
-    "08": (8.0, 0.0, 0.0),
-    "09": (6.0, 0.0, 0.3),
-    "10": (12.0, 0.0, 0.6),
-    "11": (12.0, 0.02, 0.6),
+    "01": (12.0, 0.0, 0.0),
+    "02": (10.0, 0.02, 0.0),
+    "03": (6.0, 0.0, 0.0),
+    "04": (6.0, 0.0, 0.0),
+    "05": (25.0, 0.0, 1.3),
+    "06": (10.0, 0.0, 0.0),
+    "07": (30.0, 0.01, 1.0),
+    "08": (10.0, 0.0, 0.0),
+    "09": (9.0, 0.0, 0.0),
+    "10": (10.0, 0.0, 0.5),
+    "11": (10.0, 0.0, 0.4),
     "12": (8.0, 0.0, 0.3),
-    "13": (12.0, 0.0, 0.1),
+    "13": (8.0, 0.0, 0.0),
 }
+# And of the blind method there, for faces of 128 px: few in shortened profiles, else 50 of eleven sets.
+BLIND_SECONDS, ALL_BLIND_SECONDS = {"smoke": 15.0, "sample": 80.0}, 1800.0
+# Seconds there that a term of a loss adds to one face of 64 px. Measured in notebook 11's runs.
+TERM_SECONDS = {
+    "perceptual": 0.038, "identity": 0.024, "optical_flow": 0.011, "landmark": 0.009, "heatmap": 0.009,
+    "facial_structure": 0.003, "adversarial": 0.001, "relativistic": 0.001,
+}  # fmt: skip
 WORTH_MEASURING = 50_000  # images to train; below, SMALL_SPEED (images/s) is near enough
 SMALL_SPEED = 100.0
-REFERENCE = 1.0  # seconds that `_yardstick` takes there
+REFERENCE = 0.14  # seconds that `_yardstick` takes there: a core of a Xeon with AMX
 
 
 def expected(plan: Plan, names: Iterable[str], measure: bool = True) -> dict[str, float]:
@@ -61,13 +70,22 @@ def expected(plan: Plan, names: Iterable[str], measure: bool = True) -> dict[str
     A few training steps of each network are measured once for a machine and the profile's numbers, and
     remembered in the cache folder. Runs too small to matter aren't measured.
     """
-    chosen = [stage for stage in plan.chosen if stage.name in set(names)]
+    chosen = _of(plan, names)
+    speed = _speed(plan, chosen, measure)
+    return {stage.name: stage_seconds(stage, plan, speed) for stage in chosen} if speed else {}
+
+
+def _of(plan: Plan, names: Iterable[str]) -> list[Stage]:
+    return [stage for stage in plan.chosen if stage.name in set(names)]
+
+
+def _speed(plan: Plan, chosen: list[Stage], measure: bool = True) -> dict[str, float]:
+    """Images/s by network and the yardstick's seconds, for the stages `chosen`; empty where unknown."""
     faces = _faces(plan.profile)
     images = sum(images_to_train(run, plan, faces, stage.seeds) for stage in chosen for run in stage.runs)
-    speed = {"yardstick": REFERENCE} | dict.fromkeys(NETWORKS, SMALL_SPEED)
     if images > WORTH_MEASURING:
-        speed = speeds(plan.profile, plan.jobs, networks_of(plan), measure)
-    return {stage.name: stage_seconds(stage, plan, speed) for stage in chosen} if speed else {}
+        return speeds(plan.profile, plan.jobs, networks_of(plan), measure)
+    return {"yardstick": REFERENCE} | dict.fromkeys(NETWORKS, SMALL_SPEED)
 
 
 def networks_of(plan: Plan) -> tuple[str, ...]:
@@ -105,15 +123,29 @@ def speeds(profile: Profile, jobs: int, networks: Iterable[str], measure: bool =
 
 
 def stage_seconds(stage: Stage, plan: Plan, speed: dict[str, float]) -> float:
-    """What `stage` will take: its training that is still to do, and its other work."""
-    profile, faces = plan.profile, _faces(plan.profile)
-    always, by_face, by_test_face = WORK.get(stage.notebook.stem.partition("_")[0], (10.0, 0.0, 0.0))
-    work = always + faces * (by_face + by_test_face * profile.split[2])
-    images = (images_to_train(run, plan, faces, stage.seeds) / speed[run.network] for run in stage.runs)
-    trains = [BESIDE_STEPS * each for each in images]
+    """What `stage` will take by itself: its training that is still to do, and its other work."""
+    trains, work = _parts(stage, plan, speed)
     # Several runs of one notebook train side by side where the profile gives each one thread.
-    at_once = min(len(trains), machine.available_cpus()) if profile.threads == 1 else 1
-    return sum(trains) / max(1, at_once) + work * speed["yardstick"] / REFERENCE
+    at_once = min(len(trains), machine.available_cpus()) if plan.profile.threads == 1 else 1
+    return sum(trains) / max(1, at_once) + work
+
+
+def _parts(stage: Stage, plan: Plan, speed: dict[str, float]) -> tuple[list[float], float]:
+    """Seconds of one core: those of each training, and of all else."""
+    profile, faces = plan.profile, _faces(plan.profile)
+    slower = speed["yardstick"] / REFERENCE
+    number = stage.notebook.stem.partition("_")[0]
+    always, by_face, by_test_face = WORK.get(number, (10.0, 0.0, 0.0))
+    work = always + faces * (by_face + by_test_face * profile.split[2])
+    larger = (profile.image_size / 64) ** 2
+    if number == "07":
+        work += BLIND_SECONDS.get(profile.name, ALL_BLIND_SECONDS) * larger / 4
+    trains = []
+    for run in stage.runs:
+        terms = sum(TERM_SECONDS.get(name, 0.0) for name, _ in run.losses)
+        by_image = 1 / speed[run.network] + terms * slower * larger
+        trains.append(BESIDE_STEPS * by_image * images_to_train(run, plan, faces, stage.seeds))
+    return trains, work * slower
 
 
 def images_to_train(run: Run, plan: Plan, faces: float, seeds: int) -> float:
@@ -133,8 +165,11 @@ def _faces(profile: Profile) -> int:
     return profile.limit or FACES.get(profile.source, FACES["sample"])
 
 
-def wall_seconds(chain: list[Stage], seconds: dict[str, float], jobs: int) -> float:
-    """When the last stage ends if `jobs` run at a time, each as soon as its inputs are made."""
+def wall_seconds(chain: list[Stage], seconds: dict[str, float], jobs: int, least: float = 0.0) -> float:
+    """When the last stage ends if `jobs` run at a time, each as soon as its inputs are made.
+
+    `least` is the time that all their work takes on all cores, also where stages use several at once.
+    """
     ends: dict[str, float] = {}
     free = [0.0] * max(1, jobs)
     for stage in in_order(chain):
@@ -143,16 +178,21 @@ def wall_seconds(chain: list[Stage], seconds: dict[str, float], jobs: int) -> fl
         ready = max((ends[other.name] for other in upstream(stage, chain) if other.name in ends), default=0)
         slot = min(range(len(free)), key=free.__getitem__)
         free[slot] = ends[stage.name] = max(ready, free[slot]) + seconds[stage.name]
-    return max(ends.values(), default=0.0)
+    return max([least, *ends.values()])
 
 
 def announce(plan: Plan, manifest: Manifest, console: Console) -> float:
     """Say how long the plan will take here and what it needs on disk; returns seconds, 0 where unknown."""
     names = [name for name, word, _ in states(plan, manifest) if word != "fresh" or plan.force]
-    seconds = expected(plan, names)
-    if not seconds:
+    chosen = _of(plan, names)
+    speed = _speed(plan, chosen)
+    if not speed or not chosen:
         return 0.0
-    total = wall_seconds(plan.chain, seconds, plan.jobs)
+    seconds = {stage.name: stage_seconds(stage, plan, speed) for stage in chosen}
+    parts = [_parts(stage, plan, speed) for stage in chosen]
+    cores = max(plan.jobs, machine.available_cpus() if plan.profile.threads == 1 else 1)
+    least = sum(sum(trains) + work for trains, work in parts) / cores
+    total = wall_seconds(plan.chain, seconds, plan.jobs, least)
     free = f"{shutil.disk_usage(plan.paths.run).free / 1e9:.0f} GB of disk are free"
     if need := speeds(plan.profile, plan.jobs, networks_of(plan), measure=False).get("disk"):
         free = f"{need / 1e9:.1f} GB of disk are needed, {free}"
@@ -209,7 +249,7 @@ class MadeUpFaces:
 
 
 def _images_per_second(network: str, profile: Profile) -> float:
-    """Speed of the network's own loop, warmed up, until STEPS_SECONDS have passed."""
+    """Speed of the network's own loop, warmed up, over STEPS_SECONDS."""
     from facedeblur_utils.training import loops
     from facedeblur_utils.training.trainer import fresh_trainer
     from facedeblur_utils.training.watch import EpochLog
@@ -218,34 +258,40 @@ def _images_per_second(network: str, profile: Profile) -> float:
     faces = MadeUpFaces(4 * profile.batch_size, profile.image_size, getattr(deblurs, "channels", 3))
     losses = JUDGED_LOSS if NETWORKS[network].judge else ()
     run = Run(f"speed of {network}", network, ((faces.name, 100),), (), losses=losses)
+    # Where the profile crops, the last epochs see whole faces: an early and a late one, by their shares.
+    crops = profile.restorer_crop and NETWORKS[network].loop == "restorer_epoch"
+    shares = {1: loops.CROPPED_SHARE, run.epochs: 1 - loops.CROPPED_SHARE} if crops else {1: 1.0}
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         trainer, _ = fresh_trainer(run, profile, RunFolder(Path(folder) / "runs"), {faces.name: faces}, 1, {})
         one_epoch = getattr(loops, loop_of(run))
-        images, began = 0, time.perf_counter()
-        for epoch in range(1, 100):
-            progress = Progress(len(faces), run.name, stream=io.StringIO())
-            one_epoch(
-                trainer, faces.name, epoch, EpochLog(trainer.accelerator, progress, "", profile.batch_size)
-            )
-            if epoch == 1:  # first steps allocate and choose algorithms
-                images, began = 0, time.perf_counter()
-                continue
-            images += len(faces)
-            if time.perf_counter() - began > STEPS_SECONDS:
-                break
-        return images / (time.perf_counter() - began)
+
+        def seconds_per_image(epoch: int) -> float:
+            images, began, end = 0, 0.0, 0.0
+            while not images or end - began < STEPS_SECONDS / len(shares):
+                progress = Progress(len(faces), run.name, stream=io.StringIO())
+                log = EpochLog(trainer.accelerator, progress, "", profile.batch_size)
+                one_epoch(trainer, faces.name, epoch, log)
+                end = time.perf_counter()
+                if not began:  # first steps allocate and choose algorithms
+                    began = end
+                    continue
+                images += len(faces)
+            return (end - began) / images
+
+        return 1 / sum(share * seconds_per_image(epoch) for epoch, share in shares.items())
 
 
 def _yardstick() -> float:
-    """Seconds of a fixed piece of ordinary work, in Python, NumPy and OpenCV."""
+    """Seconds of a fixed piece of ordinary work, in Python, zlib and OpenCV."""
     import cv2
     import numpy as np
 
     image = np.random.default_rng(0).random((256, 256, 3), np.float32)
+    grey = (255 * image[..., 0]).astype(np.uint8).tobytes()
     began = time.perf_counter()
     for _ in range(40):
         cv2.GaussianBlur(image, (31, 31), 5)
-        np.sort(image, axis=None)
+        zlib.compress(grey)
         sum(i * i for i in range(60_000))
     return time.perf_counter() - began
 

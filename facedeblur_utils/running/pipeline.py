@@ -136,7 +136,7 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
         chain.append(training_stage(declare, NETWORKS[run.network].notebook, [run], needed, run=name))
     results = (*data, facts, *(path for files in trained.values() for path in files if path.suffix != ".pt"))
     # Notebook 05 draws bootstrap samples from the seed; its text and tables count epochs and seeds.
-    shown = (*EPOCH_KEYS, "batch_size", "image_size", "seed", "seeds")
+    shown = (*EPOCH_KEYS, "batch_size", "image_size", "seed", "seeds", "first_seed")
     evaluation = {"inputs": (*results, BELOW_INPUT), "outputs": [paths.scores, paths.discussion("05")]}
     ablation = {"inputs": (*results, paths.scores), "outputs": [paths.discussion("06")]}
     chain.append(declare.stage("05_cross_eval", keys=shown, **evaluation))
@@ -236,7 +236,7 @@ def training_stage(
         for path in checkpoint_files(run, replace(profile, seeds=count), paths)
     ]
     runs = [*once, *runs]
-    training = {"image_size", "batch_size", "precision", "seed"}
+    training = {"image_size", "batch_size", "precision", "seed", "first_seed"}
     return declare.stage(
         notebook,
         needed,

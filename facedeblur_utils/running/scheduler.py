@@ -19,7 +19,7 @@ from facedeblur_utils.running.console import Console
 from facedeblur_utils.running.execution import RUN_ID, STAGE, Interruption, Outcome, run_stage
 from facedeblur_utils.running.manifest import Manifest
 from facedeblur_utils.running.notebook_files import check_parameters
-from facedeblur_utils.running.pipeline import Stage, upstream
+from facedeblur_utils.running.pipeline import Stage, in_order, upstream
 
 POLL_SECONDS = 0.1
 
@@ -78,8 +78,10 @@ def run(plan: Plan, manifest: Manifest, console: Console, submit: Callable | Non
 
 def _loop(plan: Plan, manifest: Manifest, console: Console, submit, interruption, result: Result) -> None:
     waiting, running = list(plan.chosen), {}
+    followers = _followers(plan.chain)
     while waiting or running:
-        for stage in [s for s in waiting if _ready(s, plan.chain, waiting, running)]:
+        ready = [stage for stage in waiting if _ready(stage, plan.chain, waiting, running)]
+        for stage in sorted(ready, key=lambda stage: -followers[stage.name]):  # else the last row runs alone
             if len(running) >= plan.jobs or result.exit_code or interruption.reason:
                 break
             waiting.remove(stage)
@@ -102,6 +104,15 @@ def _loop(plan: Plan, manifest: Manifest, console: Console, submit, interruption
 def _ready(stage: Stage, chain: list[Stage], waiting: list[Stage], running: dict) -> bool:
     unfinished = {other.name for other in waiting} | set(running)
     return not unfinished & {other.name for other in upstream(stage, chain)}
+
+
+def _followers(chain: list[Stage]) -> dict[str, int]:
+    """How many stages wait for each stage in the longest row behind it."""
+    longest = dict.fromkeys((stage.name for stage in chain), 0)
+    for stage in reversed(in_order(chain)):
+        for before in upstream(stage, chain):
+            longest[before.name] = max(longest[before.name], longest[stage.name] + 1)
+    return longest
 
 
 @dataclass

@@ -34,6 +34,7 @@ YOUNGER = (
     "restorer_average",
     "blur_kind",
     "head_region",
+    "face_region",
     "autoencoder_losses",
     "gan_losses",
     "restorer_losses",
@@ -41,7 +42,7 @@ YOUNGER = (
 
 # Of other results than those recorded, or recorded apart.
 NOT_RECORDED = {"seeds", "kind_runs", "kind_epochs", "kind_seeds", "loss_runs", "loss_epochs", "loss_seeds"}
-NOT_RECORDED |= {"architectures", "architecture_seeds"}
+NOT_RECORDED |= {"architectures", "architecture_seeds", "first_seed"}
 YOUNGER_METRICS = ("ssim_region",)  # that results were recorded without; nothing else hangs on them
 
 

@@ -20,6 +20,8 @@ from facedeblur_utils.errors import StudyError
 from facedeblur_utils.files import FULL_DISK, write_bytes
 from facedeblur_utils.paths import RunFolder
 
+NOT_AVERAGED = "not_averaged"  # weights of the last step, beside those of their running mean
+
 
 def save_state(folder: RunFolder, state: dict, milestone: bool = False) -> None:
     """Write `state` (tensors and plain values) as the newest one; with `milestone`, keep it for good too.
@@ -111,10 +113,11 @@ def disk_needed(
     """Bytes of a run: `parameters` of the net that is kept as weights, `trained` of all nets.
 
     A state holds each trained value three times (Adam's two moments), and where the kept net is `averaged`
-    its average, in two files and one being written; weights lie there as last, best and at each milestone.
+    its average, in two files and one being written; weights lie there as last, best and at each milestone,
+    beside an average also without it.
     """
     state = 3 * trained + averaged * parameters
-    return 4 * (state * (3 + kept_states) + parameters * (3 + milestones))
+    return 4 * (state * (3 + kept_states) + parameters * (3 + milestones + averaged))
 
 
 def refuse_full_disk(folder: RunFolder, needed: int) -> None:

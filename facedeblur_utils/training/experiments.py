@@ -90,7 +90,7 @@ class Checkpoint:
     """The weights that one row of a table stands for."""
 
     run: str
-    epoch: int
+    epoch: int | str
 
 
 def training_runs(profile: Profile) -> dict[str, Run]:

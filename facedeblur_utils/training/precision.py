@@ -43,6 +43,9 @@ def default_device() -> torch.device:
 
 def engine(precision: str) -> Accelerator:
     """An `Accelerator` for one run: device, autocast in `precision`, and several processes if launched so."""
+    # Where a unit has died, Adam's mean of its gradients fades below 1e-38 within a thousand steps. CPUs take
+    # so long over such numbers that the autoencoder would train at half its speed from there on.
+    torch.set_flush_denormal(True)
     # accelerate keeps the first precision for the life of a process; notebooks train several runs in one.
     AcceleratorState._reset_state()
     # The discriminator sees three batches per step: buffers sent around between them would break autograd.

@@ -91,8 +91,11 @@ class Trainer:
     @property
     def restorer(self) -> nn.Module:
         """The network that deblurs, without wrappers; where its weights are averaged, with their average."""
-        if self.average:
-            return self.average.module
+        return self.average.module if self.average else self.stepped
+
+    @property
+    def stepped(self) -> nn.Module:
+        """The network that deblurs with the weights of the last step."""
         return self.accelerator.unwrap_model(next(iter(self.nets.values())))
 
     @property
@@ -176,6 +179,8 @@ class Keeper:
         # Weights first: dying in between repeats the epoch and writes the same weights again.
         for name in ["last"] + ["best"] * best + [trainer.epoch] * milestone:
             checkpoints.save_weights(self.folder.weights(name), trainer.restorer)
+        if trainer.average:
+            checkpoints.save_weights(self.folder.weights(checkpoints.NOT_AVERAGED), trainer.stepped)
         checkpoints.save_strip(self.folder.strip(trainer.epoch), self.validation.strip(trainer.restorer))
         passed_on = milestone and trainer.epoch < trainer.run.epochs
         checkpoints.save_state(self.folder, trainer.state(), milestone=passed_on)
@@ -213,12 +218,17 @@ def find_start(run: Run, profile: Profile, paths: RunPaths, seed: int = 1) -> St
     folder = paths.training(run.name, seed)
     mirror = _mirror_of(folder, profile)
     pairs = {name: mixed.training_pairs(paths, name, profile) for name in run.datasets}
-    number = profile.seed + seed - 1
+    number = first_number(profile) + seed - 1
     identity = identity_of(run, profile, number, datasets_of(run, paths))
     state = checkpoints.load_state(folder)
     if state:
         refuse_other(folder, identity, json.loads(state["identity"]))
     return Start(run, profile, folder, mirror, pairs, number, identity, state)
+
+
+def first_number(profile: Profile) -> int:
+    """What the first training seed of a run draws its weights and orders from."""
+    return profile.seed + profile.first_seed - 1
 
 
 def open_trainer(start: Start, paths: RunPaths) -> tuple[Trainer, Keeper]:
@@ -241,7 +251,7 @@ def open_trainer(start: Start, paths: RunPaths) -> tuple[Trainer, Keeper]:
         accelerator.print(f"{run.name}: checkpoints will take up to {needed / 1e6:.0f} MB")
         checkpoints.refuse_full_disk(folder, needed)
         if run.starts_from:
-            _take_over(trainer, paths.training(run.starts_from, start.seed - profile.seed + 1))
+            _take_over(trainer, paths.training(run.starts_from, start.seed - first_number(profile) + 1))
     keeper = Keeper(folder, validation, start.mirror)
     if accelerator.is_main_process:
         keeper.begin(trainer, facts)
