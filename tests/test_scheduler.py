@@ -71,7 +71,7 @@ def test_what_the_longest_row_waits_for_starts_first(tmp_path):
     chain = pipeline.stages(load_profile("study"), RunPaths("study", tmp_path), {})
     followers = scheduler._followers(chain)
     networks = {name: count for name, count in followers.items() if name.startswith(("03", "04"))}
-    # The long mixed run goes on from GSFB2, scores come from all, notebook 07 from them, 08 from its networks.
+    # GSFB2 leads to the long mixed run, all to the scores, those to notebook 07, its networks to 08.
     assert networks.pop("04_train_gan_GSFB2") == 4
     assert set(networks.values()) == {3}
     assert followers["02_dataset_build"] == 5 and followers["08_deblur_your_photo"] == 0
