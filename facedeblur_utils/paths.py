@@ -144,6 +144,11 @@ class RunPaths:
         """PSNR and SSIM of the surveyed networks, in notebook 12."""
         return self.results / "architecture_scores.csv"
 
+    @property
+    def remade_scores(self) -> Path:
+        """PSNR in the face of the eight models on test sets made anew, in notebook 05."""
+        return self.results / "remade_scores.csv"
+
     def physics_pictures(self, dataset: str) -> Path:
         """What the blind method made of a test set, and from what."""
         return self.results / "physics" / f"{dataset}.npz"
