@@ -1,6 +1,6 @@
 """How fast the sample run's networks train here, alone and beside a busy program, by kind of threading.
 
-Run `python benchmarks/first_contact.py` with nothing else running (two to three minutes). Each row is the
+Run `python benchmarks/first_contact.py` with nothing else running (three minutes). Each row is the
 profile's own loop on made-up faces. Two threads `as they come` spin while they wait for each other;
 `passive` ones sleep; `side by side` is what `run_all.py` does with two cores: two processes of one thread,
 counted together. Goal: side by side loses at most a factor 2.2 to one competitor.
@@ -14,9 +14,11 @@ import tempfile
 from pathlib import Path
 
 from facedeblur_utils import machine
-from facedeblur_utils.models.networks import NETWORKS
 from facedeblur_utils.profiles import load_profile, save_profile
+from facedeblur_utils.training.experiments import THESIS
 
+SAMPLE = load_profile("sample")
+TRAINED = (*THESIS, *SAMPLE.architectures)  # kinds of network that the sample run trains
 GOAL = 2.2
 MODES = {  # name -> threads, processes, environment
     "2 threads as they come": (2, 1, {}),
@@ -30,7 +32,7 @@ BUSY = "while True: pass"
 def measure(folder: Path, threads: int, processes: int, variables: dict) -> dict[str, float]:
     """Images/s of each network, summed over `processes` that train at once."""
     file = save_profile(load_profile("sample", {"threads": threads}), folder / "profile.yaml")
-    command = [sys.executable, "-m", "facedeblur_utils.running.estimate", str(file)]
+    command = [sys.executable, "-m", "facedeblur_utils.running.estimate", str(file), *TRAINED]
     environment = {**os.environ, **variables, "OMP_NUM_THREADS": str(threads)}
     running = [
         subprocess.Popen(
@@ -39,12 +41,12 @@ def measure(folder: Path, threads: int, processes: int, variables: dict) -> dict
         for _ in range(processes)
     ]
     answers = [json.loads(process.communicate()[0].splitlines()[-1]) for process in running]
-    return {name: sum(answer[name] for answer in answers) for name in NETWORKS}
+    return {name: sum(answer[name] for answer in answers) for name in TRAINED}
 
 
 def main() -> int:
     print(f"{machine.cpu_name()}, {machine.available_cpus()} cores, {', '.join(machine.cpu_features())}")
-    print(f"{'images/s':<36}" + "".join(f"{name:>14}" for name in NETWORKS))
+    print(f"{'images/s':<36}" + "".join(f"{name:>14}" for name in TRAINED))
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         for beside in ("alone", "with a busy program"):
@@ -58,7 +60,7 @@ def main() -> int:
                 if busy:
                     busy.kill()
     met = []
-    for name in NETWORKS:
+    for name in TRAINED:
         alone, crowded = (found[beside, "side by side"][name] for beside in ("alone", "with a busy program"))
         met.append(alone / crowded <= GOAL)
         word = "ok" if met[-1] else "MISS"
