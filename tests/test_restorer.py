@@ -211,7 +211,7 @@ def test_the_average_of_weights_is_an_exponential_mean(study):
     """As by hand on a toy network whose weights an optimiser of torch's moves."""
     net = torch.nn.Linear(3, 1)
     optimizers = {"restorer": torch.optim.SGD(net.parameters(), lr=0.3)}
-    profile = load_profile("smoke", AVERAGED | {"restorer_average": 0.8})
+    profile = load_profile("smoke", AVERAGED | {"restorer_average": 0.2})
     run = experiments.named_run(profile, "NCAM")
     average = setup.average_of(run, profile, {"restorer": net}, optimizers, torch.device("cpu"))
     seen = []
@@ -220,9 +220,10 @@ def test_the_average_of_weights_is_an_exponential_mean(study):
         net(torch.full((2, 3), 1.0 + step)).square().mean().backward()
         optimizers["restorer"].step()
         seen.append(net.weight.detach().clone())
-    # The first weights are those after the first step; each later step has a fifth of what was left.
-    shares = [0.8**5] + [0.2 * 0.8**left for left in (4, 3, 2, 1, 0)]
-    expected = sum(share * weight for share, weight in zip(shares, seen, strict=True))
+    # The first mean is that of the first step; then a share stays, which grows to a fifth and no further.
+    expected = seen[0]
+    for stays, weight in zip((2 / 11, 0.2, 0.2, 0.2, 0.2), seen[1:], strict=True):
+        expected = stays * expected + (1 - stays) * weight
     torch.testing.assert_close(average.module.weight, expected)
     assert (average.module.weight - net.weight).abs().max() > 1e-3
 

@@ -56,10 +56,10 @@ CODE_BEFORE: dict[str, str] = {
 }
 
 
-def code_of(run: Run, blur_kind: str = "line") -> dict[str, str]:
+def code_of(run: Run, blur_kind: str = "line", averaged: bool = False) -> dict[str, str]:
     """Digests of all that makes the run's weights: loop, loss, networks, first weights, order of images.
 
-    `blur_kind` is the profile's, which the mixture draws from.
+    `blur_kind` is the profile's, which the mixture draws from; `averaged` weights have a running mean.
     """
     row = NETWORKS[run.network]
     roots = [
@@ -69,6 +69,8 @@ def code_of(run: Run, blur_kind: str = "line") -> dict[str, str]:
         *row.nets.values(),
     ]
     roots += [f"{HERE}.losses:{name}_term" for name, _ in run.losses]
+    if averaged:
+        roots.append(f"{HERE}.setup:average_of")
     if row.judge:
         roots += [f"{HERE}.setup:add_judge", row.judge]
     elif set(JUDGED) & set(dict(run.losses)):
@@ -119,7 +121,7 @@ def identity_of(run: Run, profile: Profile, seed: int, datasets: dict[str, str])
         "optimizer_wanted": [row.optimizer, row.settings],
         "loss": weights_of(run),
         **({"blurs": _blurs(run, profile)} if blurs_of(run, profile.blur_kind) else {}),
-        "code": code_of(run, profile.blur_kind),
+        "code": code_of(run, profile.blur_kind, row.average_in(profile) > 0),
     }
 
 

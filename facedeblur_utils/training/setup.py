@@ -4,8 +4,8 @@ import json
 import pkgutil
 
 import torch
-from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from facedeblur_utils import machine
 from facedeblur_utils.errors import StudyError
@@ -68,14 +68,18 @@ def average_of(
 ) -> AveragedModel | None:
     """The running mean of the deblurring network's weights, moved after each step; None where none is kept.
 
-    Exponential, over about 1 / (1 - `<network>_average`) steps.
+    Exponential, over about 1 / (1 - `<network>_average`) steps, but over no more than a tenth of those that
+    were made: the first weights would count for too long.
     """
     decay = network(run.network).average_in(profile)
     if not decay:
         return None
     role = next(iter(nets))
-    mean = get_ema_multi_avg_fn(decay)
-    average = AveragedModel(nets[role], device=device, multi_avg_fn=mean)
+
+    def moved(mean: Tensor, value: Tensor, count: Tensor) -> Tensor:
+        return mean.lerp(value, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
+
+    average = AveragedModel(nets[role], device=device, avg_fn=moved)
     optimizers[role].register_step_post_hook(lambda *_: average.update_parameters(nets[role]))
     return average
 
