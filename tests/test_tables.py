@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from facedeblur_utils.paths import RunPaths
-from facedeblur_utils.reporting.tables import export_table, latex_text
+from facedeblur_utils.reporting.tables import export_table, latex_text, minus_signs
 
 COLUMNS = pd.MultiIndex.from_product([["SFB1", "SB1SD"], ["PSNR", "SSIM"]])
 
@@ -76,7 +76,7 @@ def test_infinite_and_negative_numbers(paths):
     _, tex, md = export_table(frame, "table_x_gain", "Gain", paths, decimals=2)
     assert r"{$\infty$} \\" in tex.read_text()
     assert "S[table-format=-1.2]" in tex.read_text()
-    assert "| -3.25 |" in md.read_text() and "| ∞ |" in md.read_text()
+    assert "| −3.25 |" in md.read_text() and "| ∞ |" in md.read_text()
 
 
 def test_bold_of_another_shape_is_refused(paths, scores):
@@ -88,3 +88,13 @@ def test_latex_text_escapes_every_special_letter():
     assert latex_text(r"50% of a_b & {c} #1 $x$ \n ~^") == (
         r"50\% of a\_b \& \{c\} \#1 \$x\$ \textbackslash{}n \textasciitilde{}\textasciicircum{}"
     )
+
+
+def test_negative_numbers_get_a_minus_sign_and_other_hyphens_stay(paths):
+    text = "GSB1SD - GSFB1: -0.25 to -.5 (-3), in 2019-2024 and blue-2, 05-1"
+    assert minus_signs(text) == "GSB1SD - GSFB1: −0.25 to −.5 (−3), in 2019-2024 and blue-2, 05-1"
+    frame = pd.DataFrame({"change": ["-0.25 ± 0.10"], "value": [-1.5]})
+    _, tex, md = export_table(frame, "table_x_signs", "Signs", paths)
+    assert "| −0.25 ± 0.10 | −1.5000 |" in md.read_text()
+    # siunitx prints a hyphen in its own columns as a minus sign, and takes nothing else.
+    assert r"$-$0.25 $\pm$ 0.10 & -1.5000 \\" in tex.read_text()

@@ -10,6 +10,7 @@ from facedeblur_utils.paths import BELOW_INPUT, RunPaths
 from facedeblur_utils.profiles import SHORTENED, Profile
 from facedeblur_utils.reporting import thesis_results
 from facedeblur_utils.reporting.result_tables import INPUT_LABEL, MODELS, PHYSICS, REFERENCE_LABELS
+from facedeblur_utils.reporting.tables import minus_signs
 
 SMOOTH = 5  # epochs
 PEAK = "PSNR, data in [-1, 1] with peak 1"
@@ -20,7 +21,7 @@ def write(number: str, sentences: list[str], paths: RunPaths) -> str:
     """Keep a notebook's paragraphs (Markdown) beside the figures, for the report; returns them as one."""
     if paths.profile in SHORTENED:
         sentences = [*sentences, f"*Shortened run (profile {paths.profile}): not a result of the study.*"]
-    text = "\n\n".join(sentences)
+    text = minus_signs("\n\n".join(sentences))
     write_text(paths.discussion(number), text + "\n")
     return text
 

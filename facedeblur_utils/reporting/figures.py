@@ -1,41 +1,57 @@
-"""Style and export of figures (PNG and PDF, with the data behind them as CSV)."""
+"""Style and export of figures (PNG and PDF, with the data behind them as CSV).
+
+A figure is drawn at the size at which it is printed, so that its letters keep theirs: plots and diagrams at
+the width of a column, rows of faces and large matrices at the width of the page.
+"""
 
 import functools
-import os
+import io
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.text import Text
+from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
+from PIL import Image
 
-from facedeblur_utils.files import write_text
+from facedeblur_utils.files import write_bytes, write_text
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import SHORTENED
-from facedeblur_utils.reporting.tables import latex_text, record_caption
+from facedeblur_utils.reporting.pdf_pictures import compact
+from facedeblur_utils.reporting.tables import latex_text, minus_signs, record_caption
 
-COLUMN = 3.35  # inches: one column of a two-column page
-WIDE = 6.3  # inches: the text width of an A4 thesis
+COLUMN = 3.3  # inches: one column of a two-column page
+WIDE = 6.3  # inches: the text width of an A4 page, both columns
+SMALLEST = 7  # points: of any text
+DPI = 300  # of a PNG
+PALETTE = 256  # colours of a PNG
+PREVIEW, STEP = 3, 5  # one with photographs is so many times coarser, its colours of 0, 5, … 255
 # Okabe and Ito's colours, neighbours differ as greys too; so do line styles and markers.
 COLOURS = ("#0072B2", "#E69F00", "#000000", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#444444")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (6, 3)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 DIVERGING = "PuOr"  # safe for colour-blind readers; each end also darkens in grey print
 STYLE = {
-    "figure.figsize": (WIDE, 3.2),
+    "figure.figsize": (COLUMN, 2.2),
     "figure.dpi": 110,
     "figure.constrained_layout.use": True,
-    "savefig.dpi": 300,
+    "savefig.dpi": DPI,
     "pdf.fonttype": 42,  # TrueType: text stays text, and publishers accept it
     "ps.fonttype": 42,
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that every machine draws the same
-    "font.size": 7.5,
-    "axes.titlesize": 8,
-    "axes.labelsize": 7.5,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7,
+    "font.size": SMALLEST,
+    "axes.titlesize": 7.5,
+    "axes.labelsize": SMALLEST,
+    "xtick.labelsize": SMALLEST,
+    "ytick.labelsize": SMALLEST,
+    "legend.fontsize": SMALLEST,
     "legend.frameon": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -47,11 +63,11 @@ STYLE = {
     "grid.color": "#cccccc",
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
-    "image.interpolation": "nearest",
+    "image.interpolation": "none",  # a PDF holds a picture's own pixels, not those of some resolution
     "image.cmap": "viridis",
     "image.composite_image": False,  # in PDF every image stays one of its own, which is also faster
 }
-MARK_HEIGHT = 0.14  # inches below the figure for the shortened-run line
+MARK_HEIGHT = 0.16  # inches below the figure for the shortened-run line
 
 
 def styled(draw: Callable) -> Callable:
@@ -65,47 +81,90 @@ def styled(draw: Callable) -> Callable:
     return drawn
 
 
+def legend_above(axis: Axes, **layout) -> None:
+    """A legend on top of the plot's frame, where no curve runs through it."""
+    axis.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, handlelength=1.6, **layout)
+
+
+def legend_below(fig: Figure, axis: Axes, columns: int) -> None:
+    """One legend for all plots of `fig`, which `axis` knows, below them."""
+    layout = {"ncols": columns, "handlelength": 1.8, "columnspacing": 1.0}
+    fig.legend(*axis.get_legend_handles_labels(), loc="outside lower center", **layout)
+
+
+def plain_log(axis: Axes) -> None:
+    """A logarithmic y axis labelled 0.1, 1, 10: powers would be set in smaller letters."""
+    axis.set_yscale("log")
+    low, high = axis.get_ylim()
+    decades = math.log10(high / low)
+    between = (1, 2, 5) if decades < 1.5 else (1, 3) if decades < 3 else (1,)
+    axis.yaxis.set_major_locator(LogLocator(subs=between))
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter(NullFormatter())
+
+
 @styled
 def save_figure(
     fig: Figure, name: str, caption: str, paths: RunPaths, *, data: pd.DataFrame | None = None
 ) -> list[Path]:
-    """Write `fig` as `<name>.png` (300 dpi) and `<name>.pdf`, `data` as `<name>.csv`; returns the paths.
+    """Write `fig` as `<name>.png` and `<name>.pdf`, `data` as `<name>.csv`; returns the paths.
 
-    `<name>.tex` has the figure environment with caption and label, ready for `\\input`. The caption is
-    recorded for the report. Shortened runs get a line below the figure that says so. The same
-    figure gives the same bytes: no dates or versions are written into the files.
+    The PDF is for print: letters and lines at any size, pictures in their own pixels. The PNG is for the
+    screen. `<name>.tex` has the figure environment with caption and label, ready for `\\input`; one wider
+    than a column spans both. The caption is recorded for the report. Shortened runs get a line below the
+    figure that says so. Numbers below zero get a minus sign. The same figure gives the same bytes: no dates
+    or versions are written into the files.
     """
     full = record_caption(name, "figure", caption, paths)
-    paths.figures.mkdir(parents=True, exist_ok=True)
     width, height = fig.get_size_inches()
+    for text in fig.findobj(Text):
+        text.set_text(minus_signs(text.get_text()))
     mark = None
     if paths.profile in SHORTENED:
-        line = f"Shortened run (profile {paths.profile}): not a result of the study"
-        mark = fig.text(0.995, -0.04 / height, line, ha="right", va="top", fontsize=5.5, color="#555555")
+        line = f"Shortened run ({paths.profile}): not a result of the study"
+        mark = fig.text(0.995, -0.04 / height, line, ha="right", va="top", color="#555555")
         mark.set_in_layout(False)
     box = Bbox([[0, -MARK_HEIGHT if mark else 0], [width, height]])
-    written = []
-    for suffix, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None, "Producer": None})):
-        path = paths.figures / f"{name}.{suffix}"
-        partial = path.with_name(path.name + ".partial")
-        fig.savefig(partial, format=suffix, bbox_inches=box, metadata=metadata)
-        os.replace(partial, path)
-        written.append(path)
+    written = [
+        write_bytes(paths.figures / f"{name}.png", _png(fig, box)),
+        write_bytes(paths.figures / f"{name}.pdf", _pdf(fig, box)),
+    ]
     if mark:
         mark.remove()
     if data is not None:
         text = data.round(6).to_csv(index=not isinstance(data.index, pd.RangeIndex), lineterminator="\n")
         written.append(write_text(paths.figures / f"{name}.csv", text))
-    write_text(paths.figures / f"{name}.tex", _latex(name, full))
+    write_text(paths.figures / f"{name}.tex", _latex(name, full, width))
     return written
 
 
-def _latex(name: str, caption: str) -> str:
+def _png(fig: Figure, box: Bbox) -> bytes:
+    """For the screen, at a quarter of the size that all pixels and colours take."""
+    drawn, held = io.BytesIO(), io.BytesIO()
+    fig.savefig(drawn, format="png", bbox_inches=box)
+    picture, dpi = Image.open(drawn).convert("RGB"), DPI
+    if any(image.get_array().ndim == 3 for image in fig.findobj(AxesImage)):
+        pixels = np.asarray(picture.reduce(PREVIEW)).astype(int)
+        picture, dpi = Image.fromarray(((pixels + STEP // 2) // STEP * STEP).astype(np.uint8)), DPI / PREVIEW
+    else:
+        picture = picture.quantize(PALETTE)
+    picture.save(held, "png", optimize=True, dpi=(dpi, dpi))
+    return held.getvalue()
+
+
+def _pdf(fig: Figure, box: Bbox) -> bytes:
+    held = io.BytesIO()
+    fig.savefig(held, format="pdf", bbox_inches=box, metadata={"CreationDate": None, "Producer": None})
+    return compact(held.getvalue())
+
+
+def _latex(name: str, caption: str, width: float) -> str:
+    figure = "figure*" if width > COLUMN else "figure"  # as wide as the page where that has two columns
     lines = [
-        r"\begin{figure}[htbp]",
+        rf"\begin{{{figure}}}[htbp]",
         r"\centering",
         rf"\includegraphics{{{name}}}",  # at its own size, for which its letters were chosen
         rf"\caption{{{latex_text(caption)}}}\label{{fig:{name}}}",
-        r"\end{figure}",
+        rf"\end{{{figure}}}",
     ]
     return "\n".join(lines) + "\n"

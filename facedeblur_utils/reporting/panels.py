@@ -1,7 +1,7 @@
 """Figures 5.1 to 5.18: blurred, deblurred and sharp faces in one layout, the same faces everywhere."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.transforms import Bbox
 
 from facedeblur_utils.data import face_pairs
 from facedeblur_utils.evaluation.scores import INPUT, read_scores, scored_models
@@ -16,11 +17,13 @@ from facedeblur_utils.metrics import tasks
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.reporting import figures
+from facedeblur_utils.reporting.result_tables import EPOCH_MODELS
 
 FACES = 6  # of the test set, the first by image id
 COLUMN_TITLES = ("blurred", "deblurred", "sharp")
-GAP, BLOCK_GAP, LINE = 0.03, 0.14, 0.115  # inches
+GAP, BLOCK_GAP, LINE = 0.03, 0.14, 0.13  # inches
 ZOOM_ASPECT = 1.5
+EVERYWHERE = Bbox.from_extents(-1e5, -1e5, 1e5, 1e5)  # dots
 KERNEL_INSET = 0.24  # of the image's width; the longest kernel takes 0.15
 NOTE = (
     "Each block shows the blurred input (motion kernel in its corner, outline of the blurred area where blur "
@@ -32,10 +35,11 @@ OTHERS = "on the test sets that it was not trained for"
 
 @dataclass(frozen=True)
 class Panel:
-    """A figure of the thesis: what it shows, and the (model, test set) pairs in it."""
+    """A figure of the thesis: what it shows, the (model, test set) pairs in it, and what it calls a model."""
 
     caption: str
     pairs: tuple[tuple[str, str], ...]
+    names: dict[str, str] = field(default_factory=dict)
 
 
 PANELS = {
@@ -66,6 +70,7 @@ PANELS = {
     "fig_5_13": Panel(
         "GSFB2 after half of its epochs (left, GSFB2_25) and after all of them (right, GSFB2_50)",
         (("GSFB2_25", "SFB2"), ("GSFB2", "SFB2")),
+        names={model: name for name, model in EPOCH_MODELS.items()},
     ),
     "fig_5_14": Panel("GSFB2_100 on the SFB2 test set", (("GSFB2_100", "SFB2"),)),
     "fig_5_15": Panel("GSFB2_100 on the SFB1 test set", (("GSFB2_100", "SFB1"),)),
@@ -88,6 +93,7 @@ class Shot:
     kernel: np.ndarray
     mask: np.ndarray | None  # bool (H, W) where blur is local
     values: dict[str, float]  # PSNR and SSIM of blurred and restored, blur length and angle
+    name: str = ""  # of the model in the title, where it isn't `model`
     remark: str = ""  # added to the title
 
 
@@ -143,7 +149,13 @@ def save_panels(names: Iterable[str], gallery: Gallery) -> None:
 def draw_panel(name: str, gallery: Gallery) -> tuple[Figure, str, pd.DataFrame]:
     """Figure `fig_5_01` … `fig_5_18` with its caption and the data behind it."""
     panel = PANELS[name]
-    groups = [gallery.shots(*pair, face_indices(gallery.pairs(pair[1]), panel)) for pair in panel.pairs]
+    groups = [
+        [
+            replace(shot, name=panel.names.get(shot.model, ""))
+            for shot in gallery.shots(*pair, face_indices(gallery.pairs(pair[1]), panel))
+        ]
+        for pair in panel.pairs
+    ]
     if len(groups) == 2:  # compared side by side: one face a row
         rows = [list(pair) for pair in zip(*groups, strict=True)]
     else:  # two faces a row
@@ -199,22 +211,33 @@ def _draw_block(ax: Axes, shot: Shot, left: float, top: float, side: float, zoom
         ax.text(x, y, text, ha="center", va="center", **style)
 
     centre = left + 1.5 * side + GAP
-    write(
-        centre, top - 0.5 * LINE, f"{shot.model} on {shot.dataset}{shot.remark}", fontsize=6.5, weight="bold"
-    )
+    title = f"{shot.name or shot.model} on {shot.dataset}{shot.remark}"
+    write(centre, top - 0.5 * LINE, title, weight="bold")
     boxes = tasks.feature_boxes(shot.sharp, ZOOM_ASPECT)
     bottoms = _bottom_lines(shot)
     y = top - 2 * LINE - side
     for k, image in enumerate((shot.blurred, shot.restored, shot.sharp)):
         x = left + k * (side + GAP)
-        write(x + side / 2, top - 1.5 * LINE, COLUMN_TITLES[k], fontsize=6)
+        write(x + side / 2, top - 1.5 * LINE, COLUMN_TITLES[k])
         ax.imshow(image, extent=(x, x + side, y, y + side))
-        for n, (x0, y0, x1, y1) in enumerate(boxes.values()):
+        for n, box in enumerate(boxes.values()):
             start = x + n * (side + GAP) / 2
-            extent = (start, start + (side - GAP) / 2, y - GAP - zoom, y - GAP)
-            ax.imshow(image[y0:y1, x0:x1], extent=extent)
-        write(x + side / 2, y - GAP - zoom - 0.5 * LINE, bottoms[k], fontsize=5.5)
+            _draw_detail(ax, image, box, Rectangle((start, y - GAP - zoom), (side - GAP) / 2, zoom))
+        write(x + side / 2, y - GAP - zoom - 0.5 * LINE, bottoms[k])
     _draw_blur(ax, shot, left, y, side)
+
+
+def _draw_detail(ax: Axes, image: np.ndarray, box: tuple[int, int, int, int], window: Rectangle) -> None:
+    """The pixels `box` of `image` in `window`: the whole picture behind it, so that a PDF holds it once."""
+    x0, y0, x1, y1 = box
+    (left, bottom), width, height = window.get_xy(), window.get_width(), window.get_height()
+    rows, columns = image.shape[:2]
+    across, down = width / (x1 - x0), height / (y1 - y0)  # inches a pixel
+    left, top = left - x0 * across, bottom + height + y0 * down
+    shown = ax.imshow(image, extent=(left, left + columns * across, top - rows * down, top))
+    window.set_transform(ax.transData)
+    shown.set_clip_path(window.get_path(), window.get_transform())
+    shown.set_clip_box(EVERYWHERE)  # a smaller box would cut pixels off before they are stored
 
 
 def _bottom_lines(shot: Shot) -> tuple[str, str, str]:
@@ -231,8 +254,7 @@ def _draw_blur(ax: Axes, shot: Shot, left: float, bottom: float, side: float) ->
         for colour, style in (("black", "-"), ("white", ":")):  # seen on dark and on light skin and hair
             outline = {"colors": colour, "linestyles": style, "linewidths": 0.5}
             ax.contour(left + steps, bottom + side - steps, shot.mask, levels=[0.5], **outline)
-    field = round(KERNEL_INSET * pixels)  # the kernel at the scale of the image
-    margin = max(field - shot.kernel.shape[0], 0)
+    margin = max(round(KERNEL_INSET * pixels) - shot.kernel.shape[0], 0)  # the kernel at the image's scale
     kernel = np.pad(shot.kernel, (margin // 2, margin - margin // 2))
     inset = KERNEL_INSET * side
     corner = (left, bottom + side - inset)

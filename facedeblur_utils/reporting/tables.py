@@ -41,6 +41,14 @@ LATEX_SPECIAL = {
 }
 
 
+NEGATIVE = re.compile(r"(?<![\w.)−-])-(?=\.?\d)")  # the hyphen of a negative number, not of a word or range
+
+
+def minus_signs(text: str) -> str:
+    """`text` with a minus sign (U+2212) before negative numbers, in place of a hyphen."""
+    return NEGATIVE.sub("−", text)
+
+
 def with_spread(values: np.ndarray, digits: int, sign: str = "") -> str:
     """`mean ± standard deviation` of values over seeds as text; of one value that alone."""
     spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
@@ -125,7 +133,7 @@ def _csv(frame: pd.DataFrame) -> str:
 
 def _markdown(frame: pd.DataFrame, bold: pd.DataFrame, decimals: int, caption: str) -> str:
     def cell(text: str) -> str:
-        return text.replace("|", r"\|").replace("\n", " ")
+        return minus_signs(text).replace("|", r"\|").replace("\n", " ")
 
     heads = [" ".join(labels) for labels in zip(*_header_rows(frame), strict=True)]
     index = _index_labels(frame)
@@ -156,7 +164,7 @@ def _latex(frame, bold, decimals, name, caption, profile, escape, column_format,
             if numeric[j] and not re.fullmatch(r"-?\d+(\.\d+)?", shown):
                 shown = f"{{{latex_text(shown)}}}"  # siunitx prints braces as text
             elif not numeric[j]:
-                shown = text(shown)
+                shown = text(minus_signs(shown) if escape else shown)
             if bold.iloc[i, j]:
                 shown = rf"\bfseries {shown}" if numeric[j] else rf"\textbf{{{shown}}}"
             cells.append(shown)

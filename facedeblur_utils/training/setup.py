@@ -76,10 +76,12 @@ def average_of(
         return None
     role = next(iter(nets))
 
-    def moved(mean: Tensor, value: Tensor, count: Tensor) -> Tensor:
-        return mean.lerp(value, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
+    def move(means: list[Tensor], values: list[Tensor], count: Tensor) -> None:
+        stays = min(decay, (1 + int(count)) / (10 + int(count)))
+        for mean, value in zip(means, values, strict=True):
+            mean.lerp_(value, 1 - stays)
 
-    average = AveragedModel(nets[role], device=device, avg_fn=moved)
+    average = AveragedModel(nets[role], device=device, multi_avg_fn=move)
     optimizers[role].register_step_post_hook(lambda *_: average.update_parameters(nets[role]))
     return average
 
