@@ -67,7 +67,7 @@ def test_draws_of_a_face_count_together():
     """Ten draws are no more faces: the interval is that of the faces' means."""
     rng = np.random.default_rng(3)
     rows = [
-        ("ten draws a face", model, contrast.dataset, f"{face:06d}", draw, 20 + rng.normal() * (face % 2))
+        ("further kernels", model, contrast.dataset, f"{face:06d}", draw, 20 + rng.normal() * (face % 2))
         for contrast in CONTRASTS
         for model in MODELS
         for face in range(6)

@@ -81,7 +81,7 @@ def test_its_first_table_shows_gains_over_the_blurred_input(page):
     rows = [re.sub(r"<[^>]+>|\s+", " ", row).split() for row in re.findall("<tr>.*?</tr>", first, re.DOTALL)]
     assert rows[0] == ["PSNR", *SETS]
     assert rows[1] == ["Blurred", "input", *["22.50"] * 4]
-    assert rows[2] == ["A", "&amp;", "&lt;B&gt;", *["21.50", "-1.00"] * 4]
+    assert rows[2] == ["A", "&amp;", "&lt;B&gt;", *["21.50", "−1.00"] * 4]
     assert rows[3] == ["C", *["23.25", "+0.75"] * 4]
     assert first.count('class="up"') == 4
 

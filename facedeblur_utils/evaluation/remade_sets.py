@@ -40,7 +40,7 @@ MASKED = tuple(name for name, row in DATASETS.items() if row.mask)
 OWN = Remade("as declared")  # the study's own test sets: the first draw of each face
 REMADE = (
     OWN,
-    Remade("ten draws a face", draws=10),
+    Remade("further kernels", draws=10),
     Remade("matte", MASKED, composite="matte"),
     Remade("head alone", ("SB1SD",), head=True),
 )

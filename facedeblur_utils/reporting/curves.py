@@ -8,7 +8,16 @@ from PIL import Image
 
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.paths import RunPaths
-from facedeblur_utils.reporting.figures import COLOURS, LINES, MARKERS, WIDE, styled
+from facedeblur_utils.reporting.figures import (
+    COLOURS,
+    COLUMN,
+    LINES,
+    MARKERS,
+    legend_above,
+    legend_below,
+    plain_log,
+    styled,
+)
 
 MACHINE_COLUMNS = ("seconds", "images_per_s", "memory_mb", "overhead_seconds")  # differ from run to run
 STRIP_EPOCHS = 6  # rows of the strip, so that faces stay large enough on a page
@@ -54,52 +63,56 @@ def curves_figure(history: pd.DataFrame, facts: dict) -> Figure:
     """
     gan = facts["network"] == "gan"
     weights = facts["loss_weights"]
-    fig, axes = plt.subplots(1, 4, figsize=(WIDE, 1.9))
+    fig, axes = plt.subplots(2, 2, figsize=(COLUMN, 3.9), sharex=True)
     epochs = history["epoch"]
-    loss, balance, psnr, ssim = axes
+    loss, balance, psnr, ssim = axes.flat
     for i, (name, weight) in enumerate(weights.items()):
         label = name if weight == 1 else f"{weight:g} × {name}"
         values = weight * history[name if len(weights) > 1 else "loss"]
         loss.plot(epochs, values, color=COLOURS[i], linestyle=LINES[i], label=label)
-    loss.set(title="Generator's loss terms" if gan else "Loss terms", yscale="log")
+    loss.set_ylabel("generator's loss terms" if gan else "loss terms")
+    plain_log(loss)
     if gan:
         for i, (name, label) in enumerate((("d_real", "sharp"), ("d_fake", "deblurred"))):
             balance.plot(epochs, history[name], color=COLOURS[i], linestyle=LINES[i], label=label)
         balance.axhline(0.5, color=COLOURS[7], linewidth=0.6)
-        balance.set(title="Discriminator: 'real'", ylim=(0, 1))
+        balance.set(ylabel="discriminator says real", ylim=(0, 1))
     else:
         balance.plot(epochs, history["grad_norm"], color=COLOURS[0])
-        balance.set(title="Gradient norm", yscale="log")
-    for axis, metric, title in ((psnr, "psnr", "Validation PSNR (dB)"), (ssim, "ssim", "Validation SSIM")):
+        balance.set_ylabel("gradient norm")
+        plain_log(balance)
+    for axis, metric, label in ((psnr, "psnr", "validation PSNR (dB)"), (ssim, "ssim", "validation SSIM")):
         values = history[f"val_{metric}"]
         axis.plot(epochs, values, color=COLOURS[0], label="network")
         axis.axhline(
             facts["validation_input"][metric], color=COLOURS[4], linestyle=LINES[1], label="blurred input"
         )
-        axis.set(title=title)
+        axis.set_ylabel(label)
     best = history["val_psnr"].idxmax()
     psnr.plot(epochs[best], history["val_psnr"][best], MARKERS[0], color=COLOURS[0], label="best epoch")
-    for axis in axes:
-        axis.set_xlabel("epoch")
+    for axis in axes.flat:
         axis.xaxis.get_major_locator().set_params(integer=True)
         if axis.get_legend_handles_labels()[0]:
-            axis.legend(loc="best", fontsize=5.5)
-    _mark_datasets(axes, history)
+            legend_above(axis)
+    for axis in axes[1]:
+        axis.set_xlabel("epoch")
+    _mark_datasets(axes.flat, history)
     return fig
 
 
 @styled
 def overview_figure(histories: dict[str, pd.DataFrame], facts: dict[str, dict]) -> Figure:
     """Validation PSNR of several runs above that of their blurred inputs, by epoch."""
-    fig, axis = plt.subplots(figsize=(WIDE, 2.6))
+    fig, axis = plt.subplots(figsize=(COLUMN, 2.9))
     for i, (name, history) in enumerate(histories.items()):
         gain = history["val_psnr"] - facts[name]["validation_input"]["psnr"]
         style = {"color": COLOURS[i % 8], "linestyle": LINES[i % 8], "marker": MARKERS[i % 8]}
+        style |= {"linewidth": 0.9, "markersize": 3}
         axis.plot(history["epoch"], gain, label=name, markevery=max(1, len(history) // 8), **style)
     axis.axhline(0, color=COLOURS[7], linewidth=0.8)
     axis.set(xlabel="epoch", ylabel="gain over the blurred input (dB)")
     axis.xaxis.get_major_locator().set_params(integer=True)
-    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    legend_below(fig, axis, 4)
     return fig
 
 
@@ -116,15 +129,17 @@ def strip_figure(paths: RunPaths, run_name: str, seed: int = 1) -> Figure:
     rows = {"blurred": "blurred", **{f"epoch {trained[i]}": trained[i] for i in picks}, "sharp": "sharp"}
     images = [np.asarray(Image.open(folder.strip(name))) for name in rows.values()]
     side, width = images[0].shape[:2]
-    face, label, gap = 0.75, 0.55, 0.03  # inches
-    wide, high = label + face * width / side, len(rows) * (face + gap)
-    fig = plt.figure(figsize=(wide, high), layout="none")
+    label, gap = 0.6, 0.03  # inches
+    face = (COLUMN - label) * side / width
+    high = len(rows) * (face + gap)
+    fig = plt.figure(figsize=(COLUMN, high))
+    fig.set_layout_engine("none")
     for i, (name, image) in enumerate(zip(rows, images, strict=True)):
         bottom = high - (i + 1) * (face + gap)
-        axis = fig.add_axes((label / wide, bottom / high, 1 - label / wide, face / high))
+        axis = fig.add_axes((label / COLUMN, bottom / high, 1 - label / COLUMN, face / high))
         axis.imshow(image)
         axis.set_axis_off()
-        fig.text((label - 0.05) / wide, (bottom + face / 2) / high, name, ha="right", va="center")
+        fig.text((label - 0.05) / COLUMN, (bottom + face / 2) / high, name, ha="right", va="center")
     return fig
 
 

@@ -119,6 +119,7 @@ def save_figure(
     width, height = fig.get_size_inches()
     for text in fig.findobj(Text):
         text.set_text(minus_signs(text.get_text()))
+    _settle(fig)
     mark = None
     if paths.profile in SHORTENED:
         line = f"Shortened run ({paths.profile}): not a result of the study"
@@ -136,6 +137,14 @@ def save_figure(
         written.append(write_text(paths.figures / f"{name}.csv", text))
     write_text(paths.figures / f"{name}.tex", _latex(name, full, width))
     return written
+
+
+def _settle(fig: Figure) -> None:
+    """Lay `fig` out once, so that PNG and PDF agree and a line below moves nothing."""
+    fig.draw_without_rendering()
+    fig.set_layout_engine("none")
+    for legend in fig.legends:
+        legend.set_bbox_to_anchor((0, 0, 1, 1), fig.transFigure)
 
 
 def _png(fig: Figure, box: Bbox) -> bytes:

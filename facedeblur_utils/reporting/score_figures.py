@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
+from matplotlib.colors import AsinhNorm
 from matplotlib.figure import Figure
 
 from facedeblur_utils.data import face_pairs
@@ -13,34 +14,52 @@ from facedeblur_utils.evaluation.scores import INPUT, score_images
 from facedeblur_utils.evaluation.statistics import LEVEL, METRICS
 from facedeblur_utils.models.apply import restore
 from facedeblur_utils.paths import RunPaths
-from facedeblur_utils.reporting.figures import COLOURS, COLUMN, DIVERGING, LINES, MARKERS, WIDE, styled
+from facedeblur_utils.reporting.figures import (
+    COLOURS,
+    COLUMN,
+    DIVERGING,
+    LINES,
+    MARKERS,
+    WIDE,
+    legend_below,
+    styled,
+)
 from facedeblur_utils.reporting.panels import Gallery, Shot, draw_rows, shot_table
 from facedeblur_utils.reporting.result_tables import MODELS
 from facedeblur_utils.training import trained
 
 BINS = 4  # of blur length, with equally many images each
+SMALL_GAIN = {"PSNR": 0.2, "SSIM": 0.005}  # to be seen; noise between epochs of one run is 0.1 to 0.5 dB
 ERROR_SCALE = 0.25  # of the colour scale's end: errors above a quarter of the range look the same
 
 
 @styled
 def gain_heat_map(gains: pd.DataFrame) -> Figure:
-    """Table 5.4 as gain over the input; orange: worse than the blurred image, purple: better."""
+    """Table 5.4 as gain over the input; orange: worse than the blurred image, purple: better.
+
+    Colours grow with the gain up to SMALL_GAIN and with its logarithm beyond, so that a loss of 7 dB doesn't
+    bleach a gain of 0.2 dB.
+    """
     gains = gains.loc[MODELS]
-    fig, axes = plt.subplots(1, 2, figsize=(WIDE, 2.9), sharey=True)
+    fig, axes = plt.subplots(2, 1, figsize=(COLUMN, 4.2))
     for ax, metric, unit, decimals in zip(axes, ("PSNR", "SSIM"), (" (dB)", ""), (2, 3), strict=True):
-        values = gains.xs(metric, axis=1, level=1)[list(DATASETS)]
-        end = float(np.nanmax(np.abs(values.to_numpy()))) or 1.0
-        image = ax.imshow(values, cmap=DIVERGING, vmin=-end, vmax=end, aspect="auto")
-        for (row, column), value in np.ndenumerate(values.to_numpy()):
-            colour = "white" if abs(value) > 0.6 * end else "black"
-            ax.text(column, row, f"{value:+.{decimals}f}", ha="center", va="center", color=colour)
-        ax.set(xticks=range(len(DATASETS)), yticks=range(len(MODELS)), title=f"{metric} gain{unit}")
-        ax.set_xticklabels(list(DATASETS))
-        ax.set_yticklabels(MODELS)
-        ax.axhline(len(DATASETS) - 0.5, color="white", linewidth=2)  # between autoencoders and GANs
+        values, small = gains.xs(metric, axis=1, level=1)[list(DATASETS)].to_numpy(), SMALL_GAIN[metric]
+        end = max(float(np.nanmax(np.abs(values))), 5 * small)
+        scale = AsinhNorm(small, vmin=-end, vmax=end)
+        mesh = ax.pcolormesh(values, cmap=DIVERGING, norm=scale, edgecolor="white", linewidth=0.5)
+        for (row, column), value in np.ndenumerate(values):
+            colour = "white" if abs(scale(value) - 0.5) > 0.35 else "black"
+            place = {"ha": "center", "va": "center", "color": colour}
+            ax.text(column + 0.5, row + 0.5, f"{value:+.{decimals}f}", **place)
+        ax.set_xticks(np.arange(len(DATASETS)) + 0.5, list(DATASETS))
+        ax.set_yticks(np.arange(len(MODELS)) + 0.5, MODELS)
+        ax.set_title(f"{metric} gain{unit}")
+        ax.axhline(len(DATASETS), color="white", linewidth=2)  # between autoencoders and GANs
+        ax.invert_yaxis()
         ax.spines[:].set_visible(False)
         ax.tick_params(length=0)
-        fig.colorbar(image, ax=ax, shrink=0.8)
+        marks = [mark * small for mark in (-25, -5, -1, 0, 1, 5, 25) if abs(mark) * small <= end]
+        fig.colorbar(mesh, ax=ax, ticks=marks, format="{x:g}").minorticks_off()
     return fig
 
 
@@ -65,7 +84,7 @@ def by_blur_length(scores: pd.DataFrame, gallery: Gallery, metric: str = "psnr")
 def length_plot(table: pd.DataFrame) -> Figure:
     """PSNR against blur length: one plot per test set, one line per model."""
     rows = (len(DATASETS) + 1) // 2
-    fig, axes = plt.subplots(rows, 2, figsize=(WIDE, 2.2 * rows), sharex=True)
+    fig, axes = plt.subplots(rows, 2, figsize=(COLUMN, 1.7 * rows + 0.6), sharex=True)
     for ax, dataset in zip(axes.flat, DATASETS, strict=False):
         part = table[table["dataset"] == dataset]
         for model in [INPUT, *MODELS]:
@@ -76,32 +95,33 @@ def length_plot(table: pd.DataFrame) -> Figure:
                 label="blurred input" if model == INPUT else model,
                 **_line(model),
             )
-        ax.set(title=f"{dataset} test set", ylabel="PSNR (dB)")
+        ax.set_title(dataset)
         ax.grid(axis="y")
     for ax in axes.flat[len(DATASETS) :]:
         ax.set_axis_off()
-    for ax in axes[-1]:
-        ax.set_xlabel("blur length (pixels)")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside right center")
+    fig.supxlabel("blur length (pixels)", fontsize="medium")
+    fig.supylabel("PSNR (dB)", fontsize="medium")
+    legend_below(fig, axes[0, 0], 3)
     return fig
 
 
 def _line(model: str) -> dict:
     """Colour and marker tell the training set, the line tells the network."""
     if model == INPUT:
-        return {"color": "black", "linestyle": "-", "linewidth": 2, "marker": ""}
+        return {"color": "black", "linestyle": "-", "linewidth": 1.6, "marker": ""}
     number = list(DATASETS).index(model[1:])
     colour = [COLOURS[i] for i in (0, 1, 3, 6, 4, 5, 7)][number % 7]
-    return {"color": colour, "linestyle": {"A": "-", "G": "--"}[model[0]], "marker": MARKERS[number % 7]}
+    look = {"color": colour, "linestyle": {"A": "-", "G": "--"}[model[0]], "marker": MARKERS[number % 7]}
+    return look | {"linewidth": 0.8, "markersize": 3}
 
 
 @styled
 def error_maps(gallery: Gallery, index: int = 0) -> tuple[Figure, pd.DataFrame]:
     """One face in all four test sets: images, and the absolute error of input and of the set's own models."""
-    heads = ("sharp", "blurred", "autoencoder", "GAN", "error, blurred", "error, autoencoder", "error, GAN")
+    heads = ["sharp", "blurred", "autoencoder", "GAN"]
+    heads += [f"error,\n{head}" for head in heads[1:]]
     side = WIDE / len(heads)
-    fig, axes = plt.subplots(len(DATASETS), len(heads), figsize=(WIDE, 4 * side + 0.55))
+    fig, axes = plt.subplots(len(DATASETS), len(heads), figsize=(WIDE, 4 * side + 0.65))
     rows = []
     for row, dataset in zip(axes, DATASETS, strict=True):
         shots = [gallery.shots(letter + dataset, dataset, np.array([index]))[0] for letter in "AG"]
@@ -123,7 +143,7 @@ def error_maps(gallery: Gallery, index: int = 0) -> tuple[Figure, pd.DataFrame]:
             for name, error in zip(names, errors, strict=True)
         ]
     for ax, head in zip(axes[0], heads, strict=True):
-        ax.set_title(head, fontsize=6)
+        ax.set_title(head)
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
@@ -159,8 +179,8 @@ def _ranked(scores: pd.DataFrame, gallery: Gallery, model: str, dataset: str) ->
 def forest_plot(tests: pd.DataFrame) -> Figure:
     """Mean differences with their 95 % intervals; filled where H0 is rejected."""
     count = len(tests) // len(METRICS)
-    fig, axes = plt.subplots(1, 2, figsize=(WIDE, 0.19 * count + 0.9), sharey=True)
-    units = {"psnr": "PSNR difference (dB)", "ssim": "SSIM difference"}
+    fig, axes = plt.subplots(1, 2, figsize=(COLUMN, 0.19 * count + 0.9), sharey=True)
+    units = {"psnr": "PSNR (dB)", "ssim": "SSIM"}
     for ax, metric in zip(axes, METRICS, strict=True):
         rows = tests[tests["metric"] == metric].reset_index(drop=True)
         heights = -rows.index.to_numpy() - 0.6 * (rows.index.to_numpy() // len(DATASETS))
@@ -173,7 +193,7 @@ def forest_plot(tests: pd.DataFrame) -> Figure:
             error = [[row["difference"] - row["low"]], [row["high"] - row["difference"]]]
             ax.errorbar(row["difference"], height, xerr=error, **style)
         ax.set(xlabel=units[metric], yticks=heights)
-        ax.set_yticklabels(rows["compared"] + " on " + rows["test set"])
+        ax.set_yticklabels(rows["compared"].str.replace(" - ", " − ") + "\non " + rows["test set"])
         ax.grid(axis="x")
     return fig
 
@@ -186,7 +206,7 @@ def budget_curves(run_names: list[str], paths: RunPaths, by: str) -> tuple[Figur
     multiply-adds of all forward passes so far, which are the same on every machine.
     """
     labels = {"seconds": "training time (s)", "compute": "multiply-adds of training, forward (T)"}
-    figure, axis = plt.subplots(figsize=(COLUMN, 2.3))
+    figure, axis = plt.subplots(figsize=(COLUMN, 2.6))
     parts = []
     for i, name in enumerate(run_names):
         history, facts = trained.read_history(paths, name), trained.run_facts(paths, name)
@@ -200,7 +220,7 @@ def budget_curves(run_names: list[str], paths: RunPaths, by: str) -> tuple[Figur
         parts.append(pd.DataFrame({"run": name, by: along, "gain": gain}))
     axis.axhline(0, color=COLOURS[7], linewidth=0.6)
     axis.set(xlabel=labels[by], ylabel="gain over the input (dB)")
-    axis.legend()
+    legend_below(figure, axis, 4)
     return figure, pd.concat(parts, ignore_index=True)
 
 
