@@ -1,7 +1,9 @@
-"""Opens the study for a notebook: profile, paths and a line about versions."""
+"""Opens the study for a notebook: profile, paths and a line about versions; shows the code that it runs."""
 
 import importlib.metadata
+import inspect
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -41,3 +43,12 @@ def open_study(profile: str, overrides: dict | None = None, output: str = "") ->
     print(f"Outputs: {paths.run} and {paths.figures}")
     print(f"Python {platform.python_version()}, {versions}")
     return Study(loaded, paths)
+
+
+def show_source(*functions: Callable) -> None:
+    """Display the source of `functions`, each under the name of its module: what is read is what runs."""
+    from IPython.display import Markdown, display
+
+    for function in functions:
+        text = inspect.getsource(function).rstrip()
+        display(Markdown(f"`{function.__module__}`\n\n```python\n{text}\n```"))

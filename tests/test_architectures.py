@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from fake_pairs import use_fakes
+from print_checks import assert_ready
 
 from facedeblur_utils.errors import UsageError
 from facedeblur_utils.metrics.judges import PatchAndWhole, PixelsAndParts, part_maps
@@ -169,7 +170,7 @@ def test_impossible_architectures_are_refused(value, said):
         load_profile("smoke", {"architectures": value})
 
 
-def test_the_table_and_what_is_said():
+def test_the_table_and_what_is_said(tmp_path):
     rows = [
         (model, dataset, region, "psnr", 20 + gain)
         for model, gain in (
@@ -195,3 +196,4 @@ def test_the_table_and_what_is_said():
     assert "Below their blurred input stay: GAN (thesis)." in said
     figure = architecture_results.cost_figure(gains, facts)
     assert figure.get_size_inches()[0] == pytest.approx(architecture_results.COLUMN)
+    assert_ready(figure, tmp_path)

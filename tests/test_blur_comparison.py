@@ -5,7 +5,9 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from fake_pairs import FakePairs
+from print_checks import assert_ready, photographs
 
 from facedeblur_utils.blur.kernels import generator_for
 from facedeblur_utils.blur.kinds import BLURS
@@ -195,15 +197,32 @@ def test_light_is_compared_where_cameras_are_and_elsewhere():
     assert "in stored values +0.15 ± 0.07 and +0.15 ± 0.07 dB" in said
 
 
-def test_heat_map_and_plate_show_each_value_and_kind():
+def test_heat_map_and_plate_show_each_value_and_kind(tmp_path):
     figure = kind_results.heat_map(known_gains())
     axis = figure.axes[0]
     assert len(axis.texts) == 4 * 5 and "2.2" in {text.get_text() for text in axis.texts}
     assert "sharp" not in [label.get_text() for label in axis.get_xticklabels()]
     face = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     blurs = {name: kind(np.random.default_rng(1), 32) for name, kind in BLURS.items()}
-    titles = [axis.get_title() for axis in kind_results.plate(face, blurs, {"head": face[..., 0] > 99}).axes]
+    plate = kind_results.plate(face, blurs, {"head": face[..., 0] > 99})
+    titles = [axis.get_title() for axis in plate.axes]
+    for drawn in (figure, plate, kind_results.gallery([{"sharp": face, "noise": face}])):
+        assert_ready(drawn, tmp_path)
     assert [title for title in titles if title] == ["sharp", *(kind.words for kind in BLURS.values())]
+
+
+def test_figure_of_the_network_that_blurs(tmp_path):
+    class Darken(torch.nn.Module):
+        code = staticmethod(lambda blurred: blurred)
+        kernels = staticmethod(lambda code: torch.ones(len(code), 5, 5))
+        blur = staticmethod(lambda sharp, code: sharp / 2)
+
+    both = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 6), dtype=np.uint8)
+    true = (both[..., :3] / 2).round().astype(np.uint8)
+    figure = kind_results.learnt_figure(both, true, Darken())
+    said = [axis.get_xlabel() for axis in figure.axes if axis.get_xlabel()]
+    assert len(said) == 2 and float(said[0].split()[0]) > 45  # what it makes is what is true
+    assert len(photographs(assert_ready(figure, tmp_path))) == 2 * 3  # equal ones are stored once
 
 
 def test_strengths_are_of_the_blurred_faces():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import skimage.data
+from print_checks import assert_ready
 
 from facedeblur_utils.blur.kernels import linear_motion_kernel
 from facedeblur_utils.blur.kinds import field_blur
@@ -73,11 +74,12 @@ def test_a_plain_wall_gives_no_confidence_and_bad_input_one_line():
         fields.estimate_field(wall, wall[:32, :32])
 
 
-def test_figure_draws_a_stroke_for_each_sure_cell():
+def test_figure_draws_a_stroke_for_each_sure_cell(tmp_path):
     found = fields.estimate_field(convolve(picture(), linear_motion_kernel(9, 25)), picture())
     figure = physics_results.fields_figure(picture(), {"found": found}, np.array(vectors(9, 25)))
     sharp, true, drawn = figure.axes
     assert [axis.get_title() for axis in figure.axes] == ["blurred", "true", "found"]
+    assert_ready(figure, tmp_path)
     assert len(drawn.lines) == (found.confidence > physics_results.SURE).sum() and len(true.lines) == 25
     x, y = true.lines[0].get_data()
     assert np.hypot(*np.diff([x, y]).ravel()) == pytest.approx(9)

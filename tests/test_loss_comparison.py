@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from print_checks import assert_ready
 
 from facedeblur_utils.errors import UsageError
 from facedeblur_utils.literature import loader
@@ -96,7 +97,8 @@ def test_what_is_said():
     assert "+0.94 with NME (restorer)" in said
 
 
-def test_the_figure_is_as_wide_as_a_column():
+def test_the_figure_is_as_wide_as_a_column(tmp_path):
     figure = loss_results.change_figure(loss_results.differences(made_up()))
     assert figure.get_size_inches()[0] == pytest.approx(loss_results.COLUMN)
     assert len(figure.axes) == 3
+    assert_ready(figure, tmp_path)

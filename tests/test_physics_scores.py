@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fake_pairs import BlurredPairs
+from print_checks import assert_ready
 from test_evaluation import COUNT, Darken
 
 from facedeblur_utils.blur import operators
@@ -261,10 +262,11 @@ def test_tables_have_every_method_on_every_set(blind):
     assert physics_results.how_many(study, COUNT) == f"The first 2 of {COUNT} test faces."
 
 
-def test_figure_shows_three_faces_with_the_path_that_was_found(blind):
+def test_figure_shows_three_faces_with_the_path_that_was_found(blind, tmp_path):
     study = physics_scores.score_physics(*blind[:2])
     figure, data = physics_results.physics_figure(study)
     assert figure.get_figwidth() == pytest.approx(6.3, abs=0.05)
+    assert_ready(figure, tmp_path)
     assert list(data["dataset"].unique()) == ["SFB1", "SB2SM", "frames_light_noise"]
     assert data["image_id"].nunique() == 2  # another face in the second row
     found = data[data["image"] == "physics, blind"]

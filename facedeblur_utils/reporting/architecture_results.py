@@ -71,7 +71,7 @@ def cost_figure(gains: pd.DataFrame, facts: dict[str, dict]) -> Figure:
         label = f"{number + 1} {words(network)}"
         axis.plot([cost] * len(values), values, "o", markersize=3, color=colours[number], label=label)
         offset = {"xytext": (8 * costs.count(cost), 3), "textcoords": "offset points", "ha": "center"}
-        axis.annotate(str(number + 1), (cost, values.max()), fontsize=6, **offset)
+        axis.annotate(str(number + 1), (cost, values.max()), **offset)
         costs.append(cost)  # the numbers of networks of the same cost stand beside each other
     axis.axhline(0, color="0.6", linewidth=0.6)
     axis.set(xscale="log", xlabel="multiply-adds of a picture (millions)", ylabel="mean gain (dB)")
@@ -79,7 +79,7 @@ def cost_figure(gains: pd.DataFrame, facts: dict[str, dict]) -> Figure:
     axis.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
     axis.xaxis.set_minor_formatter(NullFormatter())
     below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16)}
-    axis.legend(fontsize=6, handletextpad=0.1, labelspacing=0.2, **below)
+    axis.legend(handletextpad=0.1, labelspacing=0.2, **below)
     return fig
 
 

@@ -1,6 +1,7 @@
 """Figures of chapter 4 and of the data: diagram, kernels, masks, draws, the four datasets, failures."""
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Sequence
 
 import cv2
 import matplotlib.pyplot as plt
@@ -15,7 +16,7 @@ from facedeblur_utils.blur.kinds import BLURS
 from facedeblur_utils.data import faces, recipe
 from facedeblur_utils.data.face_pairs import FacePairs
 from facedeblur_utils.profiles import CHOICES, Profile
-from facedeblur_utils.reporting.figures import COLOURS, WIDE, styled
+from facedeblur_utils.reporting.figures import COLOURS, COLUMN, WIDE, legend_above, styled
 
 HEAD_COLOUR, FACE_COLOUR = COLOURS[1], COLOURS[3]
 
@@ -23,6 +24,18 @@ HEAD_COLOUR, FACE_COLOUR = COLOURS[1], COLOURS[3]
 def example_blur(profile: Profile, length: float, angle: float, seed: int = 0):
     """A blur of the profile's kind, of this length (pixels) and angle (degrees)."""
     return BLURS[profile.blur_kind].draw(np.random.default_rng(seed), profile.image_size, length, angle)
+
+
+def most_frontal(pairs: FacePairs, image_ids: Iterable[str]) -> str:
+    """Of `image_ids` the face turned least to a side: its oval is most like its own mirror image."""
+
+    def likeness(image_id: str) -> float:
+        mask = np.asarray(pairs.face_masks[pairs.image_ids.index(image_id)])
+        across = np.flatnonzero(mask.any(axis=0))
+        oval = mask[:, across[0] : across[-1] + 1]
+        return (oval & oval[:, ::-1]).sum() / (oval | oval[:, ::-1]).sum()
+
+    return max(image_ids, key=likeness)
 
 
 @styled
@@ -136,7 +149,7 @@ def head_choices(pairs: FacePairs, built: str) -> pd.DataFrame:
 @styled
 def draws_figure(images: pd.DataFrame) -> Figure:
     """Histograms of lengths and angles of both blurs and of how much of the image each mask covers."""
-    fig, axes = plt.subplots(1, 3, figsize=(WIDE, 2.0))
+    fig, axes = plt.subplots(3, 1, figsize=(COLUMN, 4.6))
     panels = {
         "length (px)": {"blur 1": images["length_1"], "blur 2": images["length_2"]},
         "angle (degrees)": {"blur 1": images["angle_1"], "blur 2": images["angle_2"]},
@@ -152,10 +165,8 @@ def draws_figure(images: pd.DataFrame) -> Figure:
             axis.hist(
                 values, edges, histtype="step", color=colour, linestyle=style, label=name, linewidth=1.2
             )
-        axis.set_xlabel(label)
-        axis.margins(y=0.25)
-        axis.legend(loc="upper right", ncols=2)
-    axes[0].set_ylabel("images")
+        axis.set(xlabel=label, ylabel="images")
+        legend_above(axis, ncols=2)
     return fig
 
 
@@ -167,13 +178,15 @@ def failures_figure(
     shown = list(pictures.items())[:most]
     columns = min(6, max(1, len(shown)))
     rows = max(1, -(-len(shown) // columns))
-    fig, axes = plt.subplots(rows, columns, figsize=(WIDE, rows * (WIDE / 6 + 0.35)), squeeze=False)
+    titles = {name: [name, *textwrap.wrap(reasons[name], 20)] for name, _ in shown}
+    height = WIDE / 6 + 0.15 + 0.12 * max(map(len, titles.values()), default=0)
+    fig, axes = plt.subplots(rows, columns, figsize=(WIDE, rows * height), squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
     for axis, (image_id, picture) in zip(axes.flat, shown, strict=False):
         blank = np.full((8, 8, 3), 230, np.uint8)
         show_image(axis, blank if picture is None else faces.central_square(picture))
-        axis.set_title(f"{image_id}\n{reasons[image_id]}", fontsize=6, wrap=True)
+        axis.set_title("\n".join(titles[image_id]))
     if not shown:
         axes[0, 0].text(0.5, 0.5, "No image was left out.", ha="center", va="center")
     return fig

@@ -14,7 +14,7 @@ from facedeblur_utils.evaluation.blur_comparison import INDEPENDENT
 from facedeblur_utils.evaluation.scores import INPUT, SEED, SHARP
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.reporting.data_figures import show_image, show_kernel
-from facedeblur_utils.reporting.figures import COLUMN, DIVERGING, WIDE, styled
+from facedeblur_utils.reporting.figures import COLUMN, WIDE, gain_colours, styled, write_gains
 from facedeblur_utils.training.batches import to_network
 from facedeblur_utils.training.experiments import LEARNT_FROM
 
@@ -98,7 +98,7 @@ def plate(sharp: np.ndarray, blurs: dict, masks: dict[str, np.ndarray]) -> Figur
         block, column = divmod(number, PER_ROW)
         above, below = axes[2 * block, column], axes[2 * block + 1, column]
         show_image(above, face)
-        above.set_title(title, fontsize=7)
+        above.set_title(title, fontsize="medium")
         # The root shows faint tails beside bright middles, as an eye would.
         below.imshow(to_light(spots / max(spots.max(), 1e-9), 0.5), cmap="gray_r", vmin=0, vmax=1)
         below.set(xticks=[], yticks=[])
@@ -116,7 +116,7 @@ def gallery(rows: list[dict[str, np.ndarray]]) -> Figure:
     for line, row in zip(axes, rows, strict=True):
         for axis, (title, picture) in zip(line, row.items(), strict=False):
             show_image(axis, picture)
-            axis.set_title(title, fontsize=7)
+            axis.set_title(title, fontsize="medium")
     return fig
 
 
@@ -132,17 +132,18 @@ def learnt_figure(both: np.ndarray, true: np.ndarray, network: nn.Module) -> Fig
         code = network.code(blurred)
         kernels = network.kernels(code).numpy()
         made = network.blur(sharp, code).clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).numpy()
-    titles = ("blurred", "kernel read", "another face", "blurred by it", "true blur")
-    fig, axes = plt.subplots(len(both), 5, figsize=(COLUMN, len(both) * COLUMN / 5 + 0.2), squeeze=False)
+    titles = ("blurred", "kernel\nread", "another\nface", "blurred\nby it", "true\nblur")
+    height = len(both) * (COLUMN / 5 + 0.13) + 0.3
+    fig, axes = plt.subplots(len(both), 5, figsize=(COLUMN, height), squeeze=False)
     for row, line in enumerate(axes):
         shown = both[row, ..., 3:], both[row, ..., :3], made[row], true[row]
         for axis, picture in zip(line[[0, 2, 3, 4]], shown, strict=True):
             show_image(axis, picture)
         show_kernel(line[1], kernels[row])
         error = np.mean((made[row].astype(float) - true[row]) ** 2)
-        line[3].set_xlabel(f"{10 * np.log10(255**2 / max(error, 1e-9)):.1f} dB", fontsize=5.5)
+        line[3].set_xlabel(f"{10 * np.log10(255**2 / max(error, 1e-9)):.1f} dB", labelpad=1)
     for axis, title in zip(axes[0], titles, strict=True):
-        axis.set_title(title, fontsize=6)
+        axis.set_title(title, fontsize="medium")
     return fig
 
 
@@ -207,23 +208,18 @@ def carried(gains: pd.DataFrame) -> pd.DataFrame:
 
 @styled
 def heat_map(gains: pd.DataFrame) -> Figure:
-    """The matrix of gains as colours and numbers, at the width of a column; sharp faces are left out."""
+    """The matrix of gains as colours and numbers, at the width of the page; sharp faces are left out."""
     means = matrix(gains).drop(columns=SHARP, errors="ignore")
-    limit = np.nanmax(np.abs(means.to_numpy()))
     rows, columns = means.shape
-    fig, axis = plt.subplots(figsize=(COLUMN, COLUMN * (0.32 + 0.62 * rows / columns)))
-    axis.imshow(means, cmap=f"{DIVERGING}_r", vmin=-limit, vmax=limit, aspect="auto")
-    axis.set_xticks(range(columns), [WORDS.get(name, name) for name in means], rotation=90, fontsize=5.5)
-    axis.set_yticks(range(rows), [WORDS.get(name, name) for name in means.index], fontsize=5.5)
+    fig, axis = plt.subplots(figsize=(WIDE, 1.5 + 0.17 * rows))
+    write_gains(axis, axis.pcolormesh(means, **gain_colours(means.to_numpy())), ".1f")
+    axis.set_xticks(np.arange(columns) + 0.5, [WORDS.get(name, name) for name in means], rotation=90)
+    axis.set_yticks(np.arange(rows) + 0.5, [WORDS.get(name, name) for name in means.index])
+    axis.invert_yaxis()
     axis.set_xlabel("tested on")
     axis.set_ylabel("trained on")
     axis.spines[:].set_visible(False)
     axis.tick_params(length=0)
-    for row, line in enumerate(means.to_numpy()):
-        for column, value in enumerate(line):
-            light = abs(value) > 0.65 * limit
-            text = f"{value:.1f}".replace("-", "−")
-            axis.text(column, row, text, ha="center", va="center", fontsize=4.5, color="w" if light else "k")
     return fig
 
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from facedeblur_utils.evaluation.contrasts import over_seeds
 from facedeblur_utils.evaluation.scores import INPUT
 from facedeblur_utils.evaluation.statistics import LEVEL
-from facedeblur_utils.reporting.figures import COLUMN, styled
+from facedeblur_utils.reporting.figures import COLUMN, legend_above, styled
 from facedeblur_utils.reporting.tables import with_spread
 from facedeblur_utils.training.experiments import PIXELS
 
@@ -127,12 +127,12 @@ def change_figure(changes: pd.DataFrame) -> Figure:
                 places = part["term"].map(terms.index) + shift
                 factor = 100 if metric in PERCENT else 1
                 axis.plot(places, factor * part["value"], marker, markersize=3, label=NETWORKS[letter])
-        axis.set_ylabel(labels[metric], fontsize=7)
+        axis.set_ylabel(labels[metric])
     axes[-1, 0].set_xticks(
         range(len(terms)), [term.replace("_", " ") for term in terms], rotation=60, ha="right"
     )
     axes[-1, 0].set_xlim(-0.5, len(terms) - 0.5)
-    axes[0, 0].legend(fontsize=6, loc="best")
+    legend_above(axes[0, 0], ncols=2)
     return fig
 
 

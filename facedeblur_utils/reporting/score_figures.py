@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
-from matplotlib.colors import AsinhNorm
 from matplotlib.figure import Figure
 
 from facedeblur_utils.data import face_pairs
@@ -17,40 +16,32 @@ from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.reporting.figures import (
     COLOURS,
     COLUMN,
-    DIVERGING,
     LINES,
     MARKERS,
+    SMALL_GAIN,
     WIDE,
+    gain_colours,
     legend_below,
     styled,
+    write_gains,
 )
 from facedeblur_utils.reporting.panels import Gallery, Shot, draw_rows, shot_table
 from facedeblur_utils.reporting.result_tables import MODELS
 from facedeblur_utils.training import trained
 
 BINS = 4  # of blur length, with equally many images each
-SMALL_GAIN = {"PSNR": 0.2, "SSIM": 0.005}  # to be seen; noise between epochs of one run is 0.1 to 0.5 dB
 ERROR_SCALE = 0.25  # of the colour scale's end: errors above a quarter of the range look the same
 
 
 @styled
 def gain_heat_map(gains: pd.DataFrame) -> Figure:
-    """Table 5.4 as gain over the input; orange: worse than the blurred image, purple: better.
-
-    Colours grow with the gain up to SMALL_GAIN and with its logarithm beyond, so that a loss of 7 dB doesn't
-    bleach a gain of 0.2 dB.
-    """
+    """Table 5.4 as gain over the input; orange: worse than the blurred image, purple: better."""
     gains = gains.loc[MODELS]
     fig, axes = plt.subplots(2, 1, figsize=(COLUMN, 4.2))
     for ax, metric, unit, decimals in zip(axes, ("PSNR", "SSIM"), (" (dB)", ""), (2, 3), strict=True):
-        values, small = gains.xs(metric, axis=1, level=1)[list(DATASETS)].to_numpy(), SMALL_GAIN[metric]
-        end = max(float(np.nanmax(np.abs(values))), 5 * small)
-        scale = AsinhNorm(small, vmin=-end, vmax=end)
-        mesh = ax.pcolormesh(values, cmap=DIVERGING, norm=scale, edgecolor="white", linewidth=0.5)
-        for (row, column), value in np.ndenumerate(values):
-            colour = "white" if abs(scale(value) - 0.5) > 0.35 else "black"
-            place = {"ha": "center", "va": "center", "color": colour}
-            ax.text(column + 0.5, row + 0.5, f"{value:+.{decimals}f}", **place)
+        values = gains.xs(metric, axis=1, level=1)[list(DATASETS)].to_numpy()
+        mesh = ax.pcolormesh(values, **gain_colours(values, metric))
+        write_gains(ax, mesh, f"+.{decimals}f")
         ax.set_xticks(np.arange(len(DATASETS)) + 0.5, list(DATASETS))
         ax.set_yticks(np.arange(len(MODELS)) + 0.5, MODELS)
         ax.set_title(f"{metric} gain{unit}")
@@ -58,7 +49,8 @@ def gain_heat_map(gains: pd.DataFrame) -> Figure:
         ax.invert_yaxis()
         ax.spines[:].set_visible(False)
         ax.tick_params(length=0)
-        marks = [mark * small for mark in (-25, -5, -1, 0, 1, 5, 25) if abs(mark) * small <= end]
+        marks = [mark * SMALL_GAIN[metric] for mark in (-25, -5, -1, 0, 1, 5, 25)]
+        marks = [mark for mark in marks if abs(mark) <= mesh.norm.vmax]
         fig.colorbar(mesh, ax=ax, ticks=marks, format="{x:g}").minorticks_off()
     return fig
 
@@ -99,8 +91,10 @@ def length_plot(table: pd.DataFrame) -> Figure:
         ax.grid(axis="y")
     for ax in axes.flat[len(DATASETS) :]:
         ax.set_axis_off()
-    fig.supxlabel("blur length (pixels)", fontsize="medium")
-    fig.supylabel("PSNR (dB)", fontsize="medium")
+    for ax in axes[-1]:
+        ax.set_xlabel("blur length (pixels)")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("PSNR (dB)")
     legend_below(fig, axes[0, 0], 3)
     return fig
 
@@ -177,23 +171,30 @@ def _ranked(scores: pd.DataFrame, gallery: Gallery, model: str, dataset: str) ->
 
 @styled
 def forest_plot(tests: pd.DataFrame) -> Figure:
-    """Mean differences with their 95 % intervals; filled where H0 is rejected."""
+    """Mean differences with their 95 % intervals; filled where H0 is rejected.
+
+    Under the two models compared stands a line for each test set.
+    """
     count = len(tests) // len(METRICS)
-    fig, axes = plt.subplots(1, 2, figsize=(COLUMN, 0.19 * count + 0.9), sharey=True)
-    units = {"psnr": "PSNR (dB)", "ssim": "SSIM"}
+    fig, axes = plt.subplots(1, 2, figsize=(COLUMN, 0.19 * count + 1.3), sharey=True)
+    units = {"psnr": "PSNR difference (dB)", "ssim": "SSIM difference"}
     for ax, metric in zip(axes, METRICS, strict=True):
         rows = tests[tests["metric"] == metric].reset_index(drop=True)
-        heights = -rows.index.to_numpy() - 0.6 * (rows.index.to_numpy() // len(DATASETS))
+        heights = -rows.index.to_numpy() - 1.3 * (rows.index.to_numpy() // len(DATASETS))
+        compared = rows["compared"].str.replace(" - ", " − ")
+        heads = pd.Series(heights + 1).groupby(compared, sort=False).max()
         ax.axvline(0, color="#888888", linewidth=0.8, linestyle="--")
         for height, row in zip(heights, rows.to_dict("records"), strict=True):
             style = {"marker": "o" if row["network"] == "autoencoder" else "s", "linestyle": "-"}
             colour = COLOURS[0] if row["network"] == "autoencoder" else COLOURS[6]
             filled = colour if row["p (Holm)"] < LEVEL else "white"
-            style |= {"color": colour, "markerfacecolor": filled, "capsize": 2}
+            style |= {"color": colour, "markerfacecolor": filled, "capsize": 2, "markersize": 3}
             error = [[row["difference"] - row["low"]], [row["high"] - row["difference"]]]
             ax.errorbar(row["difference"], height, xerr=error, **style)
-        ax.set(xlabel=units[metric], yticks=heights)
-        ax.set_yticklabels(rows["compared"].str.replace(" - ", " − ") + "\non " + rows["test set"])
+        ax.set_xlabel(units[metric])
+        ax.set_yticks([*heights, *heads], [*rows["test set"], *heads.index])
+        ax.set_ylim(top=heads.max() + 0.7)
+        ax.tick_params(axis="y", length=0)
         ax.grid(axis="x")
     return fig
 
