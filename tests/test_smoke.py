@@ -103,7 +103,7 @@ def test_figures_are_pictures_and_not_blank(smoke):
     for path in smoke[0].figures.glob("fig_*.png"):
         with Image.open(path) as picture:
             low, high = picture.convert("L").getextrema()
-            assert min(picture.size) > 200 and high - low > 100, path
+            assert min(picture.size) > 150 and high - low > 100, path
     for path in smoke[0].figures.glob("fig_*.pdf"):
         assert path.read_bytes().startswith(b"%PDF"), path
 

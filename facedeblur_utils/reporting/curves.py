@@ -20,7 +20,7 @@ from facedeblur_utils.reporting.figures import (
 )
 
 MACHINE_COLUMNS = ("seconds", "images_per_s", "memory_mb", "overhead_seconds")  # differ from run to run
-STRIP_EPOCHS = 6  # rows of the strip, so that faces stay large enough on a page
+STRIP_EPOCHS = 4  # rows of the strip, so that faces stay large enough on a page
 
 
 def plotted(history: pd.DataFrame) -> pd.DataFrame:
