@@ -71,18 +71,21 @@ def test_the_results_are_the_recorded_ones(smoke):
 
 
 def test_one_job_makes_the_same_bytes_as_two(smoke, tmp_path):
-    """As far as the thesis goes: data, ten trainings, scores, all its tables and figures."""
-    done = run_all(tmp_path, "--jobs", "1", "--until", "06")
+    """Data, a network of each kind, and one that goes on from another: all that is drawn at random."""
+    runs = ("ASFB1", "GSFB2", "GSFB2_100")
+    only = [word for name in ("02", *runs) for word in ("--only", name)]
+    done = run_all(tmp_path, "--jobs", "1", *only)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
-    first, second = hashes(smoke[0].base), hashes(tmp_path)
-    assert len(second) > 100 and sum("table_5" in name for name in second) >= 15
+    first, second = hashes(smoke[0].base, runs), hashes(tmp_path, runs)
+    assert len(second) > 40 and sum("last.safetensors" in name for name in second) == len(runs)
     assert [name for name in second if first.get(name) != second[name]] == []
 
 
-def hashes(base) -> dict[str, str]:
-    """Scores and all exported files, by name."""
+def hashes(base, runs) -> dict[str, str]:
+    """All exported files, the datasets and the weights of `runs`, by name."""
     paths = RunPaths("smoke", base)
-    files = [paths.scores, *paths.figures.rglob("*.*")]
+    files = [*paths.figures.rglob("*.*"), *paths.data.glob("*.npy")]
+    files += [file for name in runs for file in paths.training(name).path.glob("*.safetensors")]
     return {str(path.relative_to(base)): file_sha256(path) for path in files}
 
 
