@@ -26,7 +26,7 @@ from facedeblur_utils.running.manifest import Manifest
 from facedeblur_utils.running.pipeline import FIGURES, TABLES, Stage
 
 FOLDER = Path(__file__).parent
-WIDEST = 1600  # pixels of an embedded figure: sharp on a phone and in print, a tenth of the 300 dpi file
+WIDEST = 1600  # pixels of an embedded figure: a matrix over the page has 1890
 RESTORED_FACES = ("fig_x_restorer_SFB2", "fig_5_01")  # the first of them that is there opens the page
 TRAINING = re.compile("fig_x_(curves|overview|strip)")
 SECTIONS = {
