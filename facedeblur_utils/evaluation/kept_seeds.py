@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from facedeblur_utils.evaluation.scores import COLUMNS, INPUT, KNOW_KERNEL, SEED
+from facedeblur_utils.evaluation.scores import COLUMNS, INPUT, KNOW_KERNEL, SEED, split_seeds
 from facedeblur_utils.files import write_bytes, write_text
 from facedeblur_utils.fingerprints import digest
 from facedeblur_utils.paths import EXPECTED, RunPaths
@@ -76,9 +76,8 @@ def with_kept(scores: pd.DataFrame, profile: Profile, paths: RunPaths) -> pd.Dat
 
 def numbered(scores: pd.DataFrame, profile: Profile) -> pd.DataFrame:
     """`scores` with plain model names, and the number of the training seed in a column of its own."""
-    names = scores["model"].str.split(SEED, regex=False)
-    index = names.str[1].fillna("1").astype(int)
-    return scores.assign(model=names.str[0], seed=index + profile.first_seed - 1)
+    names, index = split_seeds(scores["model"])
+    return scores.assign(model=names, seed=index + profile.first_seed - 1)
 
 
 def trainings(profile: Profile, paths: RunPaths) -> pd.DataFrame:
@@ -104,13 +103,13 @@ def _usable(profile: Profile, paths: RunPaths, say=lambda line: None) -> Iterato
     """Number, file and facts of each kept seed that isn't the run's own and whose networks are the same."""
     wanted = {name: _identity(run, profile, paths) for name, run in training_runs(profile).items()}
     files = {int(file.stem.partition("_")[2]): file for file in folder_of(profile).glob("seed_*.json")}
-    for number, file in sorted(files.items()):
-        facts = json.loads(file.read_text(encoding="utf-8"))
+    for number in sorted(files.keys() - set(numbers(profile))):
+        facts = json.loads(files[number].read_text(encoding="utf-8"))
         others = [name for name in wanted if facts.get(name, {}).get("identity") != wanted[name]]
-        if others and number not in numbers(profile):
-            say(f"{file} is left out: its {', '.join(others)} were trained otherwise")
-        elif number not in numbers(profile):
-            yield number, file, facts
+        if others:
+            say(f"{files[number]} is left out: its {', '.join(others)} were trained otherwise")
+        else:
+            yield number, files[number], facts
 
 
 def _facts(run: Run, profile: Profile, paths: RunPaths, index: int) -> dict:

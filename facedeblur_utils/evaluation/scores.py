@@ -251,6 +251,12 @@ def read_scores(paths: RunPaths) -> pd.DataFrame:
     return pd.read_csv(paths.scores, dtype={"image_id": str})
 
 
+def split_seeds(models: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """Names without the training seed that `scored_models` adds to them, and its number among the run's."""
+    parts = models.str.split(SEED, regex=False)
+    return parts.str[0], parts.str[1].fillna("1").astype(int)
+
+
 def _long(ids: list[str], values: dict[tuple[str, str], np.ndarray]) -> pd.DataFrame:
     """(region, metric) -> (B,) values as rows image_id, region, metric, value, image by image."""
     regions, names = zip(*values, strict=True)

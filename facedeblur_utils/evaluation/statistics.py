@@ -5,7 +5,7 @@ import pandas as pd
 from scipy import stats
 
 from facedeblur_utils.data.datasets import DATASETS, PAIRS
-from facedeblur_utils.evaluation.scores import SEED
+from facedeblur_utils.evaluation.scores import split_seeds
 
 LEVEL = 0.05  # of significance, after Holm's correction
 RESAMPLES = 5000
@@ -59,8 +59,8 @@ def paired_differences(
     chosen = scores[
         (scores["dataset"] == dataset) & (scores["metric"] == metric) & (scores["region"] == region)
     ]
-    parts = chosen["model"].str.partition(SEED)
-    table = chosen.assign(model=parts[0], seed=parts[2].replace("", "1"))
+    names, seeds = split_seeds(chosen["model"])
+    table = chosen.assign(model=names, seed=seeds)
     wide = table.pivot(index="image_id", columns=["model", "seed"], values="value")
     return (wide[letter + pair[1]] - wide[letter + pair[0]]).dropna()
 

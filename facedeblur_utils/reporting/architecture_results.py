@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from facedeblur_utils.data.datasets import DATASETS
-from facedeblur_utils.evaluation.scores import INPUT, SEED
+from facedeblur_utils.evaluation.scores import INPUT, split_seeds
 from facedeblur_utils.models.networks import NETWORKS
 from facedeblur_utils.reporting.figures import COLUMN, styled
 from facedeblur_utils.reporting.tables import with_spread
@@ -23,9 +23,8 @@ def seed_gains(scores: pd.DataFrame) -> pd.DataFrame:
     means = chosen.groupby(["model", "dataset"], sort=False)["value"].mean().unstack()
     gains = (means - means.loc[INPUT]).drop(index=INPUT)
     long = gains.stack().rename("gain").reset_index()
-    parts = long["model"].str.partition(SEED)
-    long["network"] = parts[0].str.removeprefix(f"{ARCHITECTURES}_")
-    long["seed"] = parts[2].where(parts[2] != "", "1").astype(int)
+    names, long["seed"] = split_seeds(long["model"])
+    long["network"] = names.str.removeprefix(f"{ARCHITECTURES}_")
     return long[["network", "seed", "dataset", "gain"]]
 
 

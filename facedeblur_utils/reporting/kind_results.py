@@ -11,7 +11,7 @@ from facedeblur_utils.blur.kernels import generator_for
 from facedeblur_utils.blur.kinds import BLURS
 from facedeblur_utils.blur.operators import to_light
 from facedeblur_utils.evaluation.blur_comparison import INDEPENDENT
-from facedeblur_utils.evaluation.scores import INPUT, SEED, SHARP
+from facedeblur_utils.evaluation.scores import INPUT, SHARP, split_seeds
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.reporting.data_figures import show_image, show_kernel
 from facedeblur_utils.reporting.figures import COLUMN, WIDE, gain_colours, styled, write_gains
@@ -157,10 +157,8 @@ def seed_gains(scores: pd.DataFrame) -> pd.DataFrame:
     before = wide.pop(INPUT).where(wide.index.get_level_values("dataset") != SHARP, 0.0)
     gains = wide.sub(before, axis=0).groupby("dataset", sort=False).mean()
     long = gains.melt(ignore_index=False, var_name="model", value_name="gain").reset_index(names="test")
-    parts = long["model"].str.split(SEED, n=1, expand=True, regex=False).reindex(columns=[0, 1])
-    return long.assign(training=parts[0].str[1:], seed=parts[1].fillna("1").astype(int))[
-        ["training", "test", "seed", "gain"]
-    ]
+    names, seeds = split_seeds(long["model"])
+    return long.assign(training=names.str[1:], seed=seeds)[["training", "test", "seed", "gain"]]
 
 
 def matrix(gains: pd.DataFrame, how: str = "mean") -> pd.DataFrame:

@@ -6,7 +6,7 @@ import pandas as pd
 from facedeblur_utils.data import face_pairs
 from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.evaluation.recognition_scores import MIRRORED
-from facedeblur_utils.evaluation.scores import BEST, INPUT, KNOW_KERNEL, PHYSICS, SEED, SHARP
+from facedeblur_utils.evaluation.scores import BEST, INPUT, KNOW_KERNEL, PHYSICS, SHARP, split_seeds
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.training import trained
 from facedeblur_utils.training.experiments import MODELS
@@ -53,7 +53,7 @@ def mean_scores(scores: pd.DataFrame, region: str = "whole", names=METRICS) -> p
     Where a model was trained with several seeds, the mean is over the images of all of them.
     """
     chosen = scores[(scores["region"] == region) & scores["metric"].isin(names)]
-    chosen = chosen.assign(model=chosen["model"].str.partition(SEED)[0])
+    chosen = chosen.assign(model=split_seeds(chosen["model"])[0])
     means = chosen.pivot_table(index="model", columns=["dataset", "metric"], values="value", dropna=False)
     means = means[[(dataset, name) for dataset in DATASETS for name in names]]
     return means.rename(columns=LABELS, level=1).rename_axis(columns=[None, None])
@@ -113,8 +113,8 @@ def gain_table(scores: pd.DataFrame, region: str = "whole") -> pd.DataFrame:
 def seed_table(scores: pd.DataFrame) -> pd.DataFrame:
     """Mean and standard deviation over training seeds of each model's mean score, as text `mean ± sd`."""
     chosen = scores[(scores["region"] == "whole") & scores["metric"].isin(["psnr", "ssim"])]
-    parts = chosen["model"].str.partition(SEED)
-    by_seed = chosen.assign(model=parts[0], seed=parts[2]).pivot_table(
+    names, seeds = split_seeds(chosen["model"])
+    by_seed = chosen.assign(model=names, seed=seeds).pivot_table(
         index=["model", "seed"], columns=["dataset", "metric"], values="value"
     )
     means, deviations = by_seed.groupby("model").mean(), by_seed.groupby("model").std(ddof=1)

@@ -4,7 +4,7 @@ import dataclasses
 
 import pandas as pd
 
-from facedeblur_utils.evaluation.scores import SEED, read_scores
+from facedeblur_utils.evaluation.scores import read_scores, split_seeds
 from facedeblur_utils.running import scheduler, verify
 from facedeblur_utils.running.console import Console
 from facedeblur_utils.running.manifest import Manifest, only_one
@@ -38,7 +38,6 @@ def scores_by_seed(scores: pd.DataFrame) -> pd.DataFrame:
     What isn't trained (the blurred input, classical methods) has the same value in all columns.
     """
     found = verify.means(scores).reset_index()
-    names = found["model"].str.split(SEED, regex=False)
-    found["model"], found["seed"] = names.str[0], names.str[1].fillna("1").astype(int)
+    found["model"], found["seed"] = split_seeds(found["model"])
     wide = found.pivot(index=verify.KEYS, columns="seed", values="value")
     return wide.where(wide.notna(), wide[1], axis=0)
