@@ -59,6 +59,7 @@ def test_seeds_of_several_runs_add_up(study):
     values = scores.groupby("model")["value"].mean()
     assert values["ASFB1"] == 41 and values["ASFB1.seed2"] == 42 and values["ASFB1.seed3"] == 31
     assert values["input"] == 20 and (scores["model"] == "input").sum() == 2
+    assert scores["model"].str.startswith("ASFB1").sum() == 3 * 2  # two faces of each seed
     table = kept_seeds.trainings(first, paths).set_index("seed")
     assert list(table["machine"]) == ["cpu 1", "cpu 1", "cpu 3"]
     # A minute an epoch; the long mixed run takes a quarter over from GSFB2.

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -71,20 +72,25 @@ def test_the_results_are_the_recorded_ones(smoke):
 
 
 def test_one_job_makes_the_same_bytes_as_two(smoke, tmp_path):
-    """Data, a network of each kind, and one that goes on from another: all that is drawn at random."""
+    """Data, a network of each kind, one that goes on from another, and the scores; the other networks are
+    those of the first run."""
     runs = ("ASFB1", "GSFB2", "GSFB2_100")
-    only = [word for name in ("02", *runs) for word in ("--only", name)]
-    done = run_all(tmp_path, "--jobs", "1", *only)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    for only in (("02", *runs), ("05",)):
+        done = run_all(tmp_path, "--jobs", "1", *(word for name in only for word in ("--only", name)))
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+        for folder in smoke[0].checkpoints.iterdir():
+            if not (copy := RunPaths("smoke", tmp_path).checkpoints / folder.name).exists():
+                shutil.copytree(folder, copy)
     first, second = hashes(smoke[0].base, runs), hashes(tmp_path, runs)
-    assert len(second) > 40 and sum("last.safetensors" in name for name in second) == len(runs)
+    assert len(second) > 100 and sum("last.safetensors" in name for name in second) == len(runs)
+    assert sum("table_5" in name for name in second) >= 12
     assert [name for name in second if first.get(name) != second[name]] == []
 
 
 def hashes(base, runs) -> dict[str, str]:
-    """All exported files, the datasets and the weights of `runs`, by name."""
+    """Scores, all exported files, the datasets and the weights of `runs`, by name."""
     paths = RunPaths("smoke", base)
-    files = [*paths.figures.rglob("*.*"), *paths.data.glob("*.npy")]
+    files = [paths.scores, *paths.figures.rglob("*.*"), *paths.data.glob("*.npy")]
     files += [file for name in runs for file in paths.training(name).path.glob("*.safetensors")]
     return {str(path.relative_to(base)): file_sha256(path) for path in files}
 

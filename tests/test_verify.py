@@ -12,6 +12,7 @@ from facedeblur_utils.profiles import load_profile
 from facedeblur_utils.running import disk, verify
 from facedeblur_utils.running.console import Console
 from facedeblur_utils.running.manifest import Manifest
+from facedeblur_utils.training import experiments, setup
 
 MODELS = ["input", "ASFB1", "ASFB2", "GSFB1", "GSFB2"]
 SPREAD = {"i": 0.0, "A": 0.1, "G": 0.5}  # dB between training seeds
@@ -123,6 +124,22 @@ def test_disk_use_is_told_by_part(tmp_path):
     needed = disk.needs(load_profile("thesis"), paths)
     # Three images of 256 x 256 x 3 bytes and two masks of one bit a pixel for 24 183 faces, and kernels.
     assert needed["data"] / 24183 == pytest.approx(9 * 65536 + 16384, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("profile", "key", "runs"),
+    [
+        ("losses", "loss_seeds", experiments.loss_runs),
+        ("architectures", "architecture_seeds", experiments.architecture_runs),
+        ("kinds", "kind_seeds", experiments.kind_runs),
+        ("study", "seeds", experiments.training_runs),
+    ],
+)
+def test_disk_is_needed_for_every_training_of_every_seed(profile, key, runs, tmp_path):
+    one, two = (load_profile(profile, {key: seeds, "restorer_runs": []}) for seeds in (1, 2))
+    more = disk.needs(two, RunPaths(profile, tmp_path))["checkpoints"]
+    more -= disk.needs(one, RunPaths(profile, tmp_path))["checkpoints"]
+    assert more == sum(setup.disk_needed(run, one) for run in runs(one).values())
 
 
 def test_cleaning_asks_and_spares_the_published_figures(tmp_path):
