@@ -107,6 +107,18 @@ NETWORKS = {
             keys=("restorer_crop",),
         ),
         Network(
+            "refiner",
+            letter="L",
+            nets={"refiner": f"{MODELS}.refiner:refiner_from_restorer"},
+            loop="restorer_epoch",
+            loss="restorer",
+            notebook="07_modern_restorer",
+            optimizer="AdamW",
+            settings={"betas": NAFNET, "weight_decay": 0},
+            keys=("restorer_crop",),
+            rate=0.0005,
+        ),
+        Network(
             "blurrer",
             letter="B",
             nets={"blurrer": f"{MODELS}.blur_transfer:BlurTransfer"},

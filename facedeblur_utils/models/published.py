@@ -6,13 +6,14 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from facedeblur_utils import paths
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.models.nafnet import Restorer
 
 WEIGHTS = paths.WEIGHTS / "restorer.safetensors"
+REFINER = paths.WEIGHTS / "refiner.safetensors"
 CARD = paths.WEIGHTS / "README.md"
 
 
@@ -21,14 +22,32 @@ def load(file: Path = WEIGHTS) -> nn.Module:
 
     Raises StudyError, in one line, where the file is missing or holds another network.
     """
+    state = read(file)
+    return filled(Restorer(len(state["first.bias"])), state, file)
+
+
+def read(file: Path) -> dict[str, Tensor]:
+    """Weights in `file` by name, float32; raises StudyError where they are none of a restorer."""
     try:
         state = {name: value.float() for name, value in load_file(file).items()}
-        network = Restorer(len(state["first.bias"]))
+        len(state["first.bias"])
+    except (OSError, KeyError, TypeError, SafetensorError) as error:
+        raise _other_network(file, error) from None
+    return state
+
+
+def filled(network: nn.Module, state: dict[str, Tensor], file: Path) -> nn.Module:
+    """`network` with the weights `state`, which `file` holds, in eval mode; raises StudyError for others."""
+    try:
         network.load_state_dict(state)
-    except (OSError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise StudyError(f"{file} does not hold weights of the restorer ({reason})") from None
+    except RuntimeError as error:
+        raise _other_network(file, error) from None
     return network.eval()
+
+
+def _other_network(file: Path, error: Exception) -> StudyError:
+    reason = " ".join(str(error).split())[:100]
+    return StudyError(f"{file} does not hold weights of the restorer ({reason})")
 
 
 @lru_cache(maxsize=1)

@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -43,16 +44,21 @@ def means(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def publish(network: nn.Module, scores: pd.DataFrame, about: dict) -> None:
-    """Write weights, facts and card, each beside its final name first."""
-    WEIGHTS.parent.mkdir(parents=True, exist_ok=True)
-    partial = WEIGHTS.with_suffix(".partial")
-    save_file({name: value.half().contiguous() for name, value in network.state_dict().items()}, partial)
-    os.replace(partial, WEIGHTS)
+    """Write weights, facts and card."""
+    save_half(network, WEIGHTS)
     table = means(scores).rename(columns={RUN: "output"})
     rows = table.round(4).astype(object).where(table.notna(), None).to_dict("records")
     text = json.dumps(about | {"scores": rows}, indent=1) + "\n"
     write_text(WEIGHTS.with_suffix(".json"), text)
     write_text(CARD, card(table, about))
+
+
+def save_half(network: nn.Module, file: Path) -> None:
+    """Write the weights of `network` in half precision, beside their final name first."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".partial")
+    save_file({name: value.half().contiguous() for name, value in network.state_dict().items()}, partial)
+    os.replace(partial, file)
 
 
 def card(table: pd.DataFrame, about: dict) -> str:

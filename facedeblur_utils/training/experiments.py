@@ -10,6 +10,7 @@ from facedeblur_utils.profiles import BLUR_KINDS, KIND_RUNS, LOSS_RUNS, Profile
 THESIS = ("autoencoder", "gan")  # networks of the thesis, in the order of its tables
 MIX = "MIX"  # all four kinds of blur, drawn anew each epoch (module `mixed`)
 CAMERA = "CAM"  # the same with curved paths, blurred light, noise and JPEG
+SOLVED = "SOLVED"  # the same once restored, and solved for nearly the right motion
 # What notebook 10 trains on beside whole pictures under one kind of blur: under a mask, or of several kinds.
 KIND_PARTS = {"line_head": "head", "line_face": "face"}
 LEARNT_FROM = ("line", "line_light", "trajectory", "spline", "gaussian_process")  # one kernel a picture
@@ -153,6 +154,12 @@ def restorer_runs(profile: Profile) -> dict[str, Run]:
     }
 
 
+def refiner_run(profile: Profile) -> Run:
+    """The network that comes after physics, made on demand: the published refiner."""
+    epochs = profile.restorer_epochs
+    return Run(NETWORKS["refiner"].letter + SOLVED, "refiner", ((SOLVED, epochs),), (epochs,))
+
+
 def kinds_in(name: str) -> tuple[str, ...]:
     """The kinds of blur that occur in what notebook 10 calls `name`."""
     return KIND_MIXTURES.get(name) or (name if name in BLUR_KINDS else name.partition("_")[0],)
@@ -212,8 +219,7 @@ def named_run(profile: Profile, name: str) -> Run:
     """The run called `name`; raises UsageError for a name that the study doesn't have."""
     runs = training_runs(profile) | restorer_runs(profile) | kind_runs(profile, KIND_RUNS)
     runs |= loss_runs(profile, LOSS_RUNS) | architecture_runs(profile)
-    blurrer = blurrer_run(profile)
-    runs[blurrer.name] = blurrer
+    runs |= {run.name: run for run in (blurrer_run(profile), refiner_run(profile))}
     if name not in runs:
         raise UsageError(f"unknown training run '{name}'; known runs: {', '.join(runs)}")
     return runs[name]

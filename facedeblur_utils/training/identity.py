@@ -7,13 +7,14 @@ from facedeblur_utils import fingerprints
 from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.models.networks import NETWORKS
-from facedeblur_utils.paths import RunFolder, RunPaths
+from facedeblur_utils.paths import WEIGHTS, RunFolder, RunPaths
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.training.experiments import (
     CAMERA,
     JUDGED,
     LEARNT,
     MIX,
+    SOLVED,
     TRANSFER,
     Run,
     is_kind,
@@ -46,7 +47,9 @@ DRAWS = {"line_light": "line"}  # kinds whose function has another name
 MIXTURES = {
     MIX: "MixedPairs",
     CAMERA: "CameraPairs",
+    SOLVED: "SolvedPairs",
 }  # in module `mixed`, which imports OpenCV
+RESTORER = WEIGHTS / "restorer.safetensors"  # whose pictures are solved pictures' first guess
 # Digest of the code with which runs were trained before their identity held it.
 CODE_BEFORE: dict[str, str] = {
     "autoencoder": "add203e26d22bf9cdae6cdcd92c16fadc0fecc86aabadb092f09927e06497ff9",
@@ -143,7 +146,9 @@ def datasets_of(run: Run, paths: RunPaths) -> dict[str, str]:
     for name, group in groups.items():
         kind = "faces_fingerprint" if is_kind(name) else "fingerprint"
         parts = [getattr(face_pairs.open_pairs(paths, part, "train"), kind) for part in group]
-        found[name] = "/".join([*parts, *([_blurrer(paths)] if name == LEARNT else [])])
+        parts += [_blurrer(paths)] if name == LEARNT else []
+        parts += [fingerprints.file_sha256(RESTORER)] if name == SOLVED else []
+        found[name] = "/".join(parts)
     return found
 
 

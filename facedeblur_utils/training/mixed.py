@@ -13,7 +13,9 @@ from facedeblur_utils.blur.kinds import BLURS
 from facedeblur_utils.blur.mixture import KINDS, camera_picture
 from facedeblur_utils.data import face_pairs
 from facedeblur_utils.data.datasets import DATASETS
+from facedeblur_utils.models import published
 from facedeblur_utils.paths import RunPaths
+from facedeblur_utils.physics.examples import nearly_solved
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.training.batches import Batch, Batches, to_network
 from facedeblur_utils.training.experiments import (
@@ -21,12 +23,15 @@ from facedeblur_utils.training.experiments import (
     KIND_PARTS,
     LEARNT,
     MIX,
+    SOLVED,
     TRANSFER,
     blurrer_run,
     is_kind,
     kinds_in,
 )
 from facedeblur_utils.training.trained import load_network
+
+SOLVED_DRAWS = 4  # of each face
 
 
 class MixedPairs:
@@ -210,6 +215,33 @@ class LearntPairs(TransferPairs):
         return blurred.contiguous().numpy(), np.ascontiguousarray(both[..., :3])
 
 
+class SolvedPairs(KindPairs):
+    """Faces as a camera takes them, restored, and solved for nearly the right motion (run LSOLVED).
+
+    A face takes a third of a second, so that only SOLVED_DRAWS of each are made, and kept in memory.
+    """
+
+    def __init__(self, paths: RunPaths, profile: Profile, split: str = "train"):
+        super().__init__(paths, profile, SOLVED, split)
+        self._restorer, self._kept = published.load(), {}
+
+    def draw(self, indices, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """((blurred, restored, solved), sharp), uint8 (B, H, W, 9) and (B, H, W, 3)."""
+        sharp = self._faces["head"].batch(indices)[1]
+        masks = {part: pairs.mask_batch(part, indices) for part, pairs in self._faces.items()}
+        number, views = epoch % SOLVED_DRAWS, []
+        for row, index in enumerate(indices):
+            key = seed, number, int(index)
+            if key not in self._kept:
+                random = generator_for(seed, SOLVED, f"{number}/{self.image_ids[index]}")
+                here = {part: mask[row] for part, mask in masks.items()}
+                self._kept[key] = nearly_solved(
+                    random, sharp[row], here, self._restorer, self._profile.composite
+                )
+            views.append(self._kept[key])
+        return np.stack(views), sharp
+
+
 class MixedBatches(Batches):
     """`Batches` of `MixedPairs`: the same order and flips, other blur each epoch."""
 
@@ -224,7 +256,7 @@ class MixedBatches(Batches):
         return tuple(torch.from_numpy(images).to(self.device) for images in self.pairs.draw(row, *self._draw))
 
 
-MIXTURES = {MIX: MixedPairs, CAMERA: CameraPairs}
+MIXTURES = {MIX: MixedPairs, CAMERA: CameraPairs, SOLVED: SolvedPairs}
 KIND_PAIRS = {
     "camera": CameraKindPairs,
     TRANSFER: TransferPairs,
@@ -253,6 +285,8 @@ def validation_pairs(paths: RunPaths, names: list[str], profile: Profile) -> lis
     """The validation pairs that go with a schedule's datasets; all four for a mixture."""
     if is_kind(names[0]):
         return [kind_pairs(paths, profile, name, "val") for name in names]
+    if names == [SOLVED]:
+        return [SolvedPairs(paths, profile, "val")]
     names = [dataset for name in names for dataset in (DATASETS if name in MIXTURES else [name])]
     return [face_pairs.open_pairs(paths, name, "val") for name in names]
 
