@@ -8,7 +8,7 @@ from skimage import data
 from facedeblur_utils.blur import operators
 from facedeblur_utils.blur.kernels import linear_motion_kernel
 from facedeblur_utils.models.apply import to_tensor
-from facedeblur_utils.physics import method
+from facedeblur_utils.physics import blind, method
 from facedeblur_utils.physics.blind import Explanation
 from facedeblur_utils.physics.motion import Motion
 
@@ -47,7 +47,42 @@ def test_only_the_region_that_moved_counts():
     assert confidence(view, SHARP, explained(Motion(9.0, 30.0))) < method.SURE
 
 
-@pytest.mark.parametrize("sure, kept", [(method.SURE, "solved"), (method.SURE - 0.01, "restored")])
-def test_an_uncertain_motion_is_not_undone(sure, kept):
-    done = method.Deblurring(np.zeros(3), np.ones(3), explained(Motion(5, 0)), sure)
-    assert done.image is getattr(done, kept)
+@pytest.mark.parametrize("sure, solved, refined", [(method.SURE, 1, 2), (method.SURE - 0.01, 0, 0)])
+def test_an_uncertain_motion_is_not_undone(sure, solved, refined):
+    done = method.Deblurring(np.zeros(3), np.ones(3), np.full(3, 2), explained(Motion(5, 0)), sure)
+    assert (done.restored[0], done.solved[0], done.refined[0]) == (0, solved, refined)
+
+
+class View:
+    """Evidence whose reblurred picture is `off`, at a `cost`; `error` is what a weak prior leaves."""
+
+    def __init__(self, off, cost, error):
+        self.off, self.cost, self.error = off, cost, error
+
+    def nearest_line(self):
+        return Motion(9.0, 30.0)
+
+    def costs(self, motions, strength):
+        return np.array([self.cost]), np.array([self.error])
+
+    def reblurred(self, motion):
+        return torch.full((1, 3, 8, 8), self.off)
+
+
+@pytest.mark.parametrize("error, chosen", [(1e-6, 1), (1e-4, 0)])
+def test_cost_tells_light_from_stored_values_only_without_noise(error, chosen):
+    views = [View(0.10, 2.0, error), View(0.11, 1.0, error)]  # the first is nearer, the second cheaper
+    found, line, strength = blind._domain(views, torch.zeros(1, 3, 8, 8), torch.ones(1, 1, 8, 8))
+    assert found is views[chosen] and line == Motion(9.0, 30.0)
+    assert (strength < blind.NOISY) == bool(chosen)
+
+
+def test_what_did_not_move_is_not_refined():
+    half = torch.zeros(1, 1, 96, 96)
+    half[..., :48] = 1
+    white = torch.nn.Conv2d(9, 3, 1)
+    torch.nn.init.ones_(white.bias)
+    torch.nn.init.zeros_(white.weight)
+    done = method.refine(white, blurred(), SHARP, SHARP, explained(Motion(9.0, 30.0), half))
+    assert (done[:, :48] == 255).all()
+    np.testing.assert_array_equal(done[:, 56:], blurred()[:, 56:])

@@ -163,12 +163,14 @@ def blind(monkeypatch, tmp_path):
     """(profile, paths, calls): the blind method replaced by one that notes the pictures it is shown."""
     calls = []
 
-    def deblur(blurred, restorer, landmarker):
+    def deblur(blurred, restorer, landmarker, refiner):
         if len(calls) == blind_limit["calls"]:
             raise KeyboardInterrupt
         calls.append(blurred)
         how = Explanation(Motion(5.0, 30.0), 2.2, "face", None, 1e-4, 0.1)
-        return Deblurring(np.uint8(blurred * 0.9), blurred.copy(), how, confidence["is"])
+        return Deblurring(
+            np.uint8(blurred * 0.9), blurred.copy(), np.uint8(blurred * 0.8), how, confidence["is"]
+        )
 
     def tasks(landmarker):
         def score(output, sharp, ids):
@@ -184,6 +186,7 @@ def blind(monkeypatch, tmp_path):
     monkeypatch.setattr(physics_scores, "deblur_by_physics", deblur)
     monkeypatch.setattr(physics_scores, "TaskScores", tasks)
     monkeypatch.setattr(physics_scores.published, "load", lambda: Darken(1.0))
+    monkeypatch.setattr(physics_scores, "load_refiner", lambda: Darken(1.0))
     monkeypatch.setattr(physics_scores.segmentation, "open_landmarker", lambda: nullcontext(None))
     monkeypatch.setattr(physics_scores.segmentation, "head_segmenter_name", lambda: "none")
     monkeypatch.setattr(physics_scores, "FACES", {"sample": 2})
@@ -219,16 +222,17 @@ def test_other_pictures_weights_code_or_a_damaged_file_are_deblurred_again(blind
     _, paths, calls, _ = blind
     pairs = first_faces(Patches("SFB1"), 2)
 
-    def again(pairs=pairs, network=None):
+    def again(pairs=pairs, restorer=1.0, refiner=1.0):
         before = len(calls)
-        physics_scores.kept_or_found(pairs, network or Darken(1.0), None, paths)
+        networks = physics_scores.Networks(Darken(restorer), Darken(refiner))
+        physics_scores.kept_or_found(pairs, networks, None, paths)
         return len(calls) - before
 
     assert (again(), again()) == (2, 0)
     assert (again(first_faces(Patches("SB1SD"), 2)), again()) == (2, 0)  # another set, another file
     pairs.blurred[0, 0, 0, 0] ^= 1
     assert again() == 2
-    assert (again(network=Darken(0.5)), again(network=Darken(0.5))) == (2, 0)
+    assert (again(restorer=0.5), again(restorer=0.5), again(refiner=0.5), again(refiner=0.5)) == (2, 0, 2, 0)
     assert (again(), again()) == (2, 0)
     monkeypatch.setattr(physics_scores.fingerprints, "definitions", lambda roots, without: {"undo": "other"})
     assert (again(), again()) == (2, 0)
@@ -244,7 +248,7 @@ def test_tables_have_every_method_on_every_set(blind):
     study = physics_scores.score_physics(*blind[:2])
     table = physics_results.physics_table(study.scores)
     assert list(table.index) == [*DATASETS, *(row.words for row in HARDER.values())]
-    heads = ["published restorer", "physics, true kernel", "physics, blind"]
+    heads = ["published restorer", "physics, true kernel", "physics, blind", "with refinement"]
     assert list(table.columns) == [("blurred", "PSNR"), *((h, w) for h in heads for w in ("mean", "worst"))]
     assert not table.isna().any().any()
     assert (table["physics, true kernel", "mean"][list(DATASETS)] > 6).all()
@@ -269,7 +273,7 @@ def test_figure_shows_three_faces_with_the_path_that_was_found(blind, tmp_path):
     assert_ready(figure, tmp_path)
     assert list(data["dataset"].unique()) == ["SFB1", "SB2SM", "frames_light_noise"]
     assert data["image_id"].nunique() == 2  # another face in the second row
-    found = data[data["image"] == "physics, blind"]
+    found = data[data["image"] == "with refinement"]
     assert set(found["length_found"]) == {5.0} and set(found["region"]) == {"face"}
     pairs = study.pairs["SB2SM"]
     expected = score_images(pairs.blurred[1:2], pairs.sharp[1:2], {"": None})["", "psnr"][0]
@@ -281,6 +285,7 @@ def test_sentence_follows_the_numbers(blind):
     study = physics_scores.score_physics(*blind[:2])
     text = physics_results.on_physics(study.scores)
     assert "Blind it gains +0.0 to +0.0 dB" in text and "stays behind" not in text
+    assert "A network after it adds -" in text  # the stand-in darkens
     scores = study.scores.copy()
     worse = (scores["model"] == "blind") & (scores["dataset"] == "jpeg") & (scores["metric"] == "psnr")
     scores.loc[worse, "value"] -= 30

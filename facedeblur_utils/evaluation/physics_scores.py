@@ -20,6 +20,7 @@ from facedeblur_utils.evaluation.scores import INPUT, SHARP, blurred_input, scor
 from facedeblur_utils.files import write_bytes
 from facedeblur_utils.metrics.tasks import TaskScores
 from facedeblur_utils.models import published
+from facedeblur_utils.models.refiner import load_refiner
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.physics.method import deblur_by_physics
 from facedeblur_utils.physics.motion import Motion
@@ -27,12 +28,24 @@ from facedeblur_utils.physics.reference import known_kernel
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.progress import track
 
-RESTORER, KNOWN, BLIND = "restorer", "true kernel", "blind"
+RESTORER, KNOWN, BLIND, REFINED = "restorer", "true kernel", "blind", "refined"
 MOST = 50  # faces of a set: all that `study` tests
 FACES = {"smoke": 1, "sample": 2}  # of shortened profiles: the blind method takes about a second a face
 FEWER_SETS = {"smoke": ("frames_light_noise",)}  # of HARDER
-CODE = ("facedeblur_utils.physics.method:deblur_by_physics", "facedeblur_utils.models.nafnet:Restorer")
+CODE = (
+    "facedeblur_utils.physics.method:deblur_by_physics",
+    "facedeblur_utils.models.nafnet:Restorer",
+    "facedeblur_utils.models.refiner:Refiner",
+)
 WITHOUT = {f"facedeblur_utils.{name}" for name in ("errors", "files", "machine", "paths", "profiles")}
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Those of the blind method."""
+
+    restorer: nn.Module
+    refiner: nn.Module
 
 
 @dataclass(frozen=True)
@@ -40,11 +53,12 @@ class Found:
     """What the blind method made of a set: pictures uint8 (N, H, W, 3), and how each was found to be blurred.
 
     `motions` (N, 4) are length (pixels), angle and turn (degrees), and the gamma of the blur; `regions` (N,)
-    names, `confidence` (N,). Where that is too low, `solved` is the restored picture.
+    names, `confidence` (N,). Where that is too low, `solved` and `refined` are the restored picture.
     """
 
     restored: np.ndarray
     solved: np.ndarray
+    refined: np.ndarray
     motions: np.ndarray
     regions: np.ndarray
     confidence: np.ndarray
@@ -64,7 +78,7 @@ class PhysicsStudy:
 
 
 def score_physics(profile: Profile, paths: RunPaths) -> PhysicsStudy:
-    """Score the published restorer, physics with the true kernel, and the blind method.
+    """Score the published restorer, physics with the true kernel, and blind, without and with the refiner.
 
     Writes `results/physics_scores.csv`.
 
@@ -72,14 +86,14 @@ def score_physics(profile: Profile, paths: RunPaths) -> PhysicsStudy:
     `face_found` and `landmark_error`. The blind method's pictures are kept set by set, so that an interrupted
     run goes on and a second one takes seconds.
     """
-    restorer = published.load()
+    networks = Networks(published.load(), load_refiner())
     harder = FEWER_SETS.get(profile.name, tuple(HARDER))
     chosen = sets(paths, FACES.get(profile.name, MOST), harder, profile.seed, gamma_of(profile))
     pairs, found, parts = {}, {}, []
     with segmentation.open_landmarker() as landmarker:
         for name, opened in chosen.items():
             pairs[name] = opened()
-            found[name] = kept_or_found(pairs[name], restorer, landmarker, paths)
+            found[name] = kept_or_found(pairs[name], networks, landmarker, paths)
             rows = _rows(pairs[name], found[name], profile)
             scorers = [TaskScores(landmarker)]  # one for each set, whose targets may differ
             parts += [score_pairs(row, each, pairs[name], scorers) for row, each in rows.items()]
@@ -93,12 +107,13 @@ def _rows(pairs: HeldPairs, found: Found, profile: Profile) -> dict[str, Callabl
     if pairs.name != SHARP:  # which no kernel blurred
         rows[KNOWN] = known_kernel(pairs.gamma, profile.composite)
     rows[BLIND] = lambda _, indices: found.solved[indices]
+    rows[REFINED] = lambda _, indices: found.refined[indices]
     return rows
 
 
 def kept_or_found(
     pairs: HeldPairs,
-    restorer: nn.Module,
+    networks: Networks,
     landmarker: Landmarker,
     paths: RunPaths,
 ) -> Found:
@@ -107,17 +122,18 @@ def kept_or_found(
     They are the same while the blurred pictures, the networks' weights and the method's code are.
     """
     file = paths.physics_pictures(pairs.name)
-    now = fingerprint(pairs, restorer)
+    now = fingerprint(pairs, networks)
     if kept := _kept(file, now):
         return kept
     results = [
-        deblur_by_physics(picture, restorer, landmarker)
+        deblur_by_physics(picture, networks.restorer, landmarker, networks.refiner)
         for picture in track(pairs.blurred, f"Deblurring {pairs.name} blindly")
     ]
     hows = [each.how for each in results]
     arrays = {
         "restored": np.stack([each.restored for each in results]),
-        "solved": np.stack([each.image for each in results]),
+        "solved": np.stack([each.solved for each in results]),
+        "refined": np.stack([each.refined for each in results]),
         "motions": np.array([[h.motion.length, h.motion.angle, h.motion.turn, h.gamma] for h in hows]),
         "regions": np.array([how.region for how in hows]),
         "confidence": np.array([each.confidence for each in results]),
@@ -128,11 +144,12 @@ def kept_or_found(
     return Found(**arrays)
 
 
-def fingerprint(pairs: HeldPairs, network: nn.Module) -> str:
-    """Changes when the blurred pictures, the network's weights, the segmenter or the method's code do."""
+def fingerprint(pairs: HeldPairs, networks: Networks) -> str:
+    """Changes when the blurred pictures, the networks' weights, the segmenter or the method's code do."""
     content = hashlib.sha256(np.ascontiguousarray(pairs.blurred).tobytes())
-    for name, value in network.state_dict().items():
-        content.update(name.encode() + value.cpu().numpy().tobytes())
+    for network in (networks.restorer, networks.refiner):
+        for name, value in network.state_dict().items():
+            content.update(name.encode() + value.cpu().numpy().tobytes())
     content.update(segmentation.head_segmenter_name().encode())
     content.update(fingerprints.digest(fingerprints.definitions(CODE, WITHOUT)).encode())
     return content.hexdigest()

@@ -15,6 +15,7 @@ from facedeblur_utils.data.segmentation import Landmarker, checked_image, open_l
 from facedeblur_utils.errors import StudyError, UsageError
 from facedeblur_utils.models import published
 from facedeblur_utils.models.apply import restore
+from facedeblur_utils.models.refiner import load_refiner
 from facedeblur_utils.photo import pictures
 from facedeblur_utils.photo.account import Deblurred, Found, said_of_faces, said_of_whole
 from facedeblur_utils.photo.changes import Changes, Patch
@@ -108,7 +109,8 @@ def deblur_picture(
         raise UsageError(f"size must be a whole number of {SIZES[0]} to {SIZES[1]} pixels, got {size!r}")
     pixels = picture.pixels
     # The limit was measured with the published weights; other networks are taken as they are.
-    steps = Steps(network, method, SHARP_ENOUGH if model is None else 0.0, size)
+    gate, refiner = (SHARP_ENOUGH, _refiner()) if model is None else (0.0, None)
+    steps = Steps(network, method, gate, size, refiner)
     with ExitStack() as stack:
         if landmarker is None and not everywhere:
             landmarker = stack.enter_context(open_landmarker())
@@ -124,12 +126,16 @@ def deblur_picture(
 
 @dataclass(frozen=True)
 class Steps:
-    """What is done to a face: the network, the method, the least `blurredness`, the side of its faces."""
+    """What is done to a face: the network, the method, the least `blurredness`, the side of its faces.
+
+    `refiner` mends what physics made; it has learnt from the published restorer's pictures alone.
+    """
 
     network: nn.Module
     method: str
     gate: float
     size: int
+    refiner: nn.Module | None = None
 
 
 def open_model(model: nn.Module | str | Path | None) -> nn.Module:
@@ -156,6 +162,11 @@ def save_photo(image: np.ndarray, path: Path, source: Path | None = None) -> Non
 @lru_cache(maxsize=2)
 def _loaded(path: str) -> nn.Module:
     return published.load(Path(path) if path else published.WEIGHTS)
+
+
+@lru_cache(maxsize=1)
+def _refiner() -> nn.Module:
+    return load_refiner()
 
 
 def _check_size(height: int, width: int) -> None:
@@ -247,7 +258,7 @@ def _chosen(
         return part.restored, None
     sure = trust(part, how)
     found = Found(how, sure, in_photo, kept=steps.method == "physics" or sure >= SURE)
-    return (undone(part, how) if found.kept else part.restored), found
+    return (undone(part, how, steps.refiner) if found.kept else part.restored), found
 
 
 def _to_pixels(face: PhotoFace, side: int, room: float) -> np.ndarray:

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 import torch
+from torch import nn
 
 from facedeblur_utils.models.apply import to_tensor
 from facedeblur_utils.physics.blind import FIRST_STRENGTH, Explanation, explain, laid_over, strength_for, undo
-from facedeblur_utils.physics.method import as_pixels, confidence, reach_of
+from facedeblur_utils.physics.method import as_pixels, confidence, reach_of, refine
 from facedeblur_utils.physics.motion import Evidence, Motion, in_light
 
 UNKNOWN = 8  # pixels at the border of a view whose surroundings are not in it
@@ -54,12 +55,16 @@ def trust(part: Part, how: Explanation) -> float:
     return confidence(*_tensors(part), how, _inner(part.known, UNKNOWN))
 
 
-def undone(part: Part, how: Explanation) -> np.ndarray:
-    """The part without the motion, uint8 of the size of `fine`."""
+def undone(part: Part, how: Explanation, refiner: nn.Module | None = None) -> np.ndarray:
+    """The part without the motion, uint8 of the size of `fine`; mended by `refiner` where that is the view's.
+
+    It has learnt from faces of that size alone.
+    """
     view = to_tensor(part.view[None])
     solved = laid_over(view, _without_motion(view, how, part.known), how).clamp(0, 1)
     if part.fine.shape == part.view.shape:
-        return as_pixels(solved)
+        pixels = as_pixels(solved)
+        return refine(refiner, part.view, part.restored, pixels, how) if refiner else pixels
     fine = to_tensor(part.fine[None])
     scaled = replace(how, motion=how.motion.scaled(part.factor), matte=_enlarged(how.matte, part.fine))
     evidence = Evidence(fine, fine, int(scaled.motion.length) + 2, how.gamma, scaled.matte)

@@ -22,30 +22,45 @@ LEAST_CHANGE = 0.004  # root mean square of what the network changes in a blurre
 
 @dataclass(frozen=True)
 class Deblurring:
-    """What both steps made of a picture, uint8 (H, W, 3), how it was blurred, and how sure that is."""
+    """What each step made of a picture, uint8 (H, W, 3), how it was blurred, and how sure that is.
+
+    Without a refiner `refined` is the solved picture.
+    """
 
     restored: np.ndarray
     solved: np.ndarray
+    refined: np.ndarray
     how: Explanation
     confidence: float
 
-    @property
-    def image(self) -> np.ndarray:
-        """The solved picture where the motion is to be trusted, otherwise what the network made."""
-        return self.solved if self.confidence >= SURE else self.restored
+    def __post_init__(self):
+        """Where the motion isn't to be trusted, what the network made stays."""
+        if self.confidence < SURE:
+            object.__setattr__(self, "solved", self.restored)
+            object.__setattr__(self, "refined", self.restored)
 
 
-def deblur_by_physics(blurred: np.ndarray, restorer: nn.Module, landmarker: Landmarker) -> Deblurring:
+def deblur_by_physics(
+    blurred: np.ndarray, restorer: nn.Module, landmarker: Landmarker, refiner: nn.Module | None = None
+) -> Deblurring:
     """Find out how `blurred`, uint8 (H, W, 3), a face in the study's pose, was blurred, and undo it.
 
-    Needs no kernel.
+    Needs no kernel. `refiner` (`models.refiner`) mends what the solver made.
     """
     restored = restore(restorer, blurred[None])[0]
     view, guess = to_tensor(blurred[None]), to_tensor(restored[None])
     how = explain(view, guess, reach_of(max(blurred.shape[:2])), masks=masks_in(restored, landmarker))
-    solved = laid_over(view, undo(view, how), how).clamp(0, 1)
-    sure = confidence(view, guess, how)
-    return Deblurring(restored, as_pixels(solved), how, sure)
+    solved = as_pixels(laid_over(view, undo(view, how), how))
+    refined = refine(refiner, blurred, restored, solved, how) if refiner else solved
+    return Deblurring(restored, solved, refined, how, confidence(view, guess, how))
+
+
+def refine(
+    refiner: nn.Module, blurred: np.ndarray, restored: np.ndarray, solved: np.ndarray, how: Explanation
+) -> np.ndarray:
+    """The solved picture, mended where something moved; all uint8 (H, W, 3)."""
+    mended = restore(refiner, np.concatenate([blurred, restored, solved], axis=2)[None])
+    return as_pixels(laid_over(to_tensor(blurred[None]), to_tensor(mended), how))
 
 
 def confidence(view: Tensor, restored: Tensor, how: Explanation, weight: Tensor | float = 1.0) -> float:

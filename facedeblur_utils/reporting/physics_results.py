@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from facedeblur_utils.blur.kernels import padded
 from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.evaluation.harder_sets import HARDER
-from facedeblur_utils.evaluation.physics_scores import BLIND, KNOWN, RESTORER, PhysicsStudy
+from facedeblur_utils.evaluation.physics_scores import BLIND, KNOWN, REFINED, RESTORER, PhysicsStudy
 from facedeblur_utils.evaluation.scores import INPUT, SHARP, score_images
 from facedeblur_utils.physics.field import Field
 from facedeblur_utils.reporting.data_figures import show_image
@@ -20,8 +20,9 @@ METHODS = {
     RESTORER: "published restorer",
     KNOWN: "physics, true kernel",
     BLIND: "physics, blind",
+    REFINED: "with refinement",
 }
-NEED_NO_KERNEL = (RESTORER, BLIND)
+NEED_NO_KERNEL = (RESTORER, BLIND, REFINED)
 SET_WORDS = dict(zip(DATASETS, DATASETS, strict=True)) | {name: row.words for name, row in HARDER.items()}
 SHOWN = ("SFB1", "SB2SM", "frames_light_noise")  # a face of each: everywhere, the face alone, light and noise
 SURE = 0.1  # confidence below which a cell of a motion field is left empty
@@ -82,7 +83,7 @@ def physics_figure(study: PhysicsStudy) -> tuple[Figure, pd.DataFrame]:
     With the data behind it.
     """
     names = [name for name in SHOWN if name in study.pairs]
-    heads = ["blurred", "restorer", "physics, blind", "sharp"]
+    heads = ["blurred", "restorer", "physics, blind", "with refinement", "sharp"]
     side = WIDE / (len(heads) + 0.55)
     figure, axes = plt.subplots(
         len(names),
@@ -95,7 +96,7 @@ def physics_figure(study: PhysicsStudy) -> tuple[Figure, pd.DataFrame]:
     for number, (name, line) in enumerate(zip(names, axes, strict=True)):
         pairs, found = study.pairs[name], study.found[name]
         index = number % len(pairs)  # another face in each row, where there are others
-        images = (pairs.blurred, found.restored, found.solved, pairs.sharp)
+        images = (pairs.blurred, found.restored, found.solved, found.refined, pairs.sharp)
         images = np.stack([each[index] for each in images])
         psnr = score_images(images, np.stack([pairs.sharp[index]] * len(heads)), {"": None})["", "psnr"]
         for axis, head, image, value in zip(line, heads, images, psnr, strict=False):
@@ -146,6 +147,8 @@ def on_physics(scores: pd.DataFrame) -> str:
         f"On the harder sets it gains {span(mean[BLIND][harder])}, the least on "
         f"{mean[BLIND][harder].idxmin()} (worst face {worst[BLIND][harder].min():+.1f} dB).",
     ]
+    more = mean[REFINED] - mean[BLIND]
+    sentences.append(f"A network after it adds {span(more)}, the most on {more.idxmax()}.")
     if behind := list(table.index[mean[BLIND] < mean[RESTORER]]):
         sentences.append(f"It stays behind the restorer on {', '.join(behind)}.")
     sharp = {method: harm.loc[method, "sharp face"] for method in (BLIND, RESTORER)}

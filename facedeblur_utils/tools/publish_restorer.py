@@ -105,6 +105,10 @@ and pose, and the restorer works worst on people whom it shows seldom.
 
 The weights derive from CelebA, whose terms allow non-commercial research only; the code is MIT.
 
+`refiner.safetensors` (facts in `refiner.json`) is a network of the same shape that mends what physics made of
+a picture, made by `python -m facedeblur_utils.tools.publish_refiner`, under the same terms. It begins with
+the restorer's weights and sees a face blurred, restored and solved for nearly the right motion.
+
 `head_segmenter.safetensors` (facts in `head_segmenter.json`) is the study's small DeepLabV3, made by
 `python -m facedeblur_utils.tools.train_head_segmenter`, under the same terms.
 
