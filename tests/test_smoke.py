@@ -88,7 +88,7 @@ def test_one_job_makes_the_same_bytes_as_two(smoke, tmp_path):
 
 
 def hashes(base, runs) -> dict[str, str]:
-    """Scores, all exported files but those that tell times, the datasets and the weights of `runs`, by name."""
+    """Scores, exported files but those that tell times, the datasets and the weights of `runs`, by name."""
     paths = RunPaths("smoke", base)
     files = [paths.scores, *paths.figures.rglob("*.*"), *paths.data.glob("*.npy")]
     files += [file for name in runs for file in paths.training(name).path.glob("*.safetensors")]
