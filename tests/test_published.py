@@ -50,7 +50,7 @@ def test_experiments_are_those_of_their_file():
 
 def test_gains_of_physics_are_those_of_their_file():
     gains = pd.read_csv(EXPECTED / "physics_gains.csv", index_col=0)
-    methods = ["published restorer", "physics, blind", "physics, true kernel"]
+    methods = ["published restorer", "physics, blind", "with refinement", "physics, true kernel"]
     rows = table_after("Your own photo")
     assert [row[0] for row in rows] == list(gains.index)
     for name, blurred, *cells in rows:
