@@ -11,10 +11,9 @@ import sys
 import numpy as np
 import torch
 
-from facedeblur_utils.data import face_pairs
 from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.data.segmentation import open_landmarker
-from facedeblur_utils.evaluation.harder_sets import HARDER, first_faces, harder_set
+from facedeblur_utils.evaluation.harder_sets import HARDER, sets
 from facedeblur_utils.evaluation.scores import score_images
 from facedeblur_utils.machine import cpu_name
 from facedeblur_utils.models import published
@@ -30,16 +29,13 @@ def main() -> int:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     paths = run_paths("study", asked.output)
-    table = face_pairs.image_table(paths)
-    motions = dict(zip(table["image_id"], zip(table["length_1"], table["angle_1"], strict=True), strict=True))
+    opened = sets(paths, asked.faces, tuple(HARDER), seed=1, split="val")
     restorer, refiner = published.load(), load_refiner()
     print(f"{cpu_name()}, one thread; {asked.faces} validation faces, gain in dB: mean (worst)")
     fallen = []
     with open_landmarker() as landmarker:
         for name in (*DATASETS, *HARDER):
-            own = name if name in DATASETS else next(iter(DATASETS))
-            pairs = first_faces(face_pairs.open_pairs(paths, own, "val"), asked.faces)
-            pairs = pairs if name in DATASETS else harder_set(name, pairs, motions, seed=1)
+            pairs = opened[name]()
             done = [deblur_by_physics(each, restorer, landmarker, refiner) for each in pairs.blurred]
             before = psnr(pairs.blurred, pairs.sharp)
             gains = {

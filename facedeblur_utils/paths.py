@@ -16,6 +16,7 @@ NOTEBOOKS = ROOT / "notebooks"
 EXPECTED = ROOT / "expected"
 BELOW_INPUT = ROOT / "benchmarks" / "below_input.csv"  # short experiments, read by the discussion
 WEIGHTS = PACKAGE / "weights"
+RESTORER = WEIGHTS / "restorer.safetensors"  # the published one
 
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")

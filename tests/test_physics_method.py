@@ -48,8 +48,13 @@ def test_only_the_region_that_moved_counts():
 
 
 @pytest.mark.parametrize("sure, solved, refined", [(method.SURE, 1, 2), (method.SURE - 0.01, 0, 0)])
-def test_an_uncertain_motion_is_not_undone(sure, solved, refined):
-    done = method.Deblurring(np.zeros(3), np.ones(3), np.full(3, 2), explained(Motion(5, 0)), sure)
+def test_an_uncertain_motion_is_not_undone(sure, solved, refined, monkeypatch):
+    steps = {"restore": np.zeros((1, 8, 8, 3), np.uint8), "masks_in": {}, "explain": explained(Motion(5, 0))}
+    steps |= {"confidence": sure, "undo": torch.full((1, 3, 8, 8), 1 / 255), "refine": np.full((8, 8, 3), 2)}
+    for name, value in steps.items():
+        monkeypatch.setattr(method, name, lambda *args, value=value, **options: value)
+    done = method.deblur_by_physics(np.zeros((8, 8, 3), np.uint8), None, None, refiner=object())
+    done = method.Deblurring(*(each[0, 0] for each in (done.restored, done.solved, done.refined)), None, sure)
     assert (done.restored[0], done.solved[0], done.refined[0]) == (0, solved, refined)
 
 

@@ -123,19 +123,24 @@ def _made(
 
 
 def sets(
-    paths: RunPaths, faces: int, harder: tuple[str, ...], seed: int, gamma: float = 1.0
+    paths: RunPaths,
+    faces: int,
+    harder: tuple[str, ...],
+    seed: int,
+    gamma: float = 1.0,
+    split: str = "test",
 ) -> dict[str, Callable[[], HeldPairs]]:
     """Functions that open the study's four test sets, their sharp faces, and the sets `harder`, by name.
 
-    Each has the first `faces` test faces; `gamma` is that of the study's own blur.
+    Each has the first `faces` faces of `split`; `gamma` is that of the study's own blur.
     """
 
     def opened(name: str) -> HeldPairs:
-        return first_faces(face_pairs.open_pairs(paths, name, "test"), faces, gamma)
+        return first_faces(face_pairs.open_pairs(paths, name, split), faces, gamma)
 
     first = next(iter(DATASETS))
     found = {name: lambda name=name: opened(name) for name in DATASETS}
-    found[SHARP] = lambda: first_faces(SharpPairs(face_pairs.open_pairs(paths, first, "test")), faces)
+    found[SHARP] = lambda: first_faces(SharpPairs(face_pairs.open_pairs(paths, first, split)), faces)
     motions = _motions(paths)
     for name in harder:
         found[name] = lambda name=name: harder_set(name, opened(first), motions, seed)

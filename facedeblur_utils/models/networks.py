@@ -18,6 +18,13 @@ MODELS = "facedeblur_utils.models"
 JUDGES = "facedeblur_utils.metrics.judges"
 ADAM, NAFNET = (0.9, 0.999), (0.9, 0.9)  # decays of the gradient's moments: usual, and the NAFNet paper's
 
+ALONE = {  # how networks without a discriminator of their own learn, from pixels
+    "loop": "restorer_epoch",
+    "loss": "restorer",
+    "optimizer": "AdamW",
+    "keys": ("restorer_crop",),
+}
+
 
 @dataclass(frozen=True)
 class Network:
@@ -99,35 +106,26 @@ NETWORKS = {
             "restorer",
             letter="N",
             nets={"restorer": f"{MODELS}.nafnet:Restorer"},
-            loop="restorer_epoch",
-            loss="restorer",
             notebook="07_modern_restorer",
-            optimizer="AdamW",
             settings={"betas": NAFNET, "weight_decay": 0},
-            keys=("restorer_crop",),
+            **ALONE,
         ),
         Network(
             "refiner",
             letter="L",
             nets={"refiner": f"{MODELS}.refiner:refiner_from_restorer"},
-            loop="restorer_epoch",
-            loss="restorer",
             notebook="07_modern_restorer",
-            optimizer="AdamW",
             settings={"betas": NAFNET, "weight_decay": 0},
-            keys=("restorer_crop",),
+            **ALONE,
             rate=0.0005,
         ),
         Network(
             "blurrer",
             letter="B",
             nets={"blurrer": f"{MODELS}.blur_transfer:BlurTransfer"},
-            loop="restorer_epoch",
-            loss="restorer",
             notebook="10_blur_comparison",
-            optimizer="AdamW",
             settings={"betas": NAFNET, "weight_decay": 0},
-            keys=("restorer_crop",),
+            **ALONE,
             rate=0.003,
         ),
         *(
@@ -135,15 +133,12 @@ NETWORKS = {
                 name,
                 letter=letter,
                 nets={"restorer": f"{MODELS}.{path}"},
-                loop="restorer_epoch",
-                loss="restorer",
                 notebook="12_architectures",
-                optimizer="AdamW",
                 settings={"betas": betas, "weight_decay": 0},
                 judge=judge,
                 survey=words,
-                keys=("restorer_crop",),
                 width=width,
+                **ALONE,
                 rate=rate,  # that with the best validation PSNR after three epochs, of 0.002, 0.001, 0.0005
             )
             for name, letter, path, width, rate, betas, judge, words in (

@@ -12,28 +12,22 @@ from facedeblur_utils import paths
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.models.nafnet import Restorer
 
-WEIGHTS = paths.WEIGHTS / "restorer.safetensors"
+WEIGHTS = paths.RESTORER
 REFINER = paths.WEIGHTS / "refiner.safetensors"
 CARD = paths.WEIGHTS / "README.md"
 
 
-def load(file: Path = WEIGHTS) -> nn.Module:
-    """The restorer with the weights in `file`, fp32, in eval mode, on the CPU.
+def load(file: Path = WEIGHTS, kind: type[Restorer] = Restorer) -> nn.Module:
+    """The network of a `kind` of restorer with the weights in `file`, fp32, in eval mode, on the CPU.
 
     Raises StudyError, in one line, where the file is missing or holds another network.
     """
-    state = read(file)
-    return filled(Restorer(len(state["first.bias"])), state, file)
-
-
-def read(file: Path) -> dict[str, Tensor]:
-    """Weights in `file` by name, float32; raises StudyError where they are none of a restorer."""
     try:
         state = {name: value.float() for name, value in load_file(file).items()}
-        len(state["first.bias"])
+        network = kind(len(state["first.bias"]))
     except (OSError, KeyError, TypeError, SafetensorError) as error:
         raise _other_network(file, error) from None
-    return state
+    return filled(network, state, file)
 
 
 def filled(network: nn.Module, state: dict[str, Tensor], file: Path) -> nn.Module:

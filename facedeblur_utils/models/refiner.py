@@ -51,5 +51,4 @@ def refiner_from_restorer(width: int) -> Refiner:
 
 def load_refiner() -> Refiner:
     """The refiner that the package carries, fp32, in eval mode, on the CPU; `publish_refiner` makes it."""
-    state = published.read(published.REFINER)
-    return published.filled(Refiner(len(state["first.bias"])), state, published.REFINER)
+    return published.load(published.REFINER, Refiner)

@@ -76,7 +76,7 @@ def explain(
     views = [Evidence(blurred, restored, reach, gamma, weight=changed) for gamma in gammas]
     lines = [view.nearest_line() for view in views]
     reblurred = [view.reblurred(line) for view, line in zip(views, lines, strict=True)]
-    apart = [float((changed * (each - blurred).square()).sum()) for each in reblurred]
+    apart = [_apart(each, blurred, changed) for each in reblurred]
     region, matte = moved_region(blurred, restored, reblurred[int(np.argmin(apart))], masks or {})
     trusted = weight if matte is None else edge_weight(matte) * (1.0 if weight is None else weight)
     views = [Evidence(blurred, restored, reach, gamma, matte, trusted) for gamma in gammas]
@@ -112,11 +112,15 @@ def _domain(views: list[Evidence], blurred: Tensor, changed: Tensor) -> tuple[Ev
     strength = strength_for(min(errors))  # one for both, so that their costs compare
     found = []
     for view, line in zip(views, lines, strict=True):
-        apart = float((changed * (view.reblurred(line) - blurred).square()).sum())
+        apart = _apart(view.reblurred(line), blurred, changed)
         cost = view.costs([line], strength)[0][0] if strength < NOISY else 1.0
         found.append(apart * cost**COST_POWER)
     best = int(np.argmin(found))
     return views[best], lines[best], strength
+
+
+def _apart(one: Tensor, other: Tensor, weight: Tensor) -> float:
+    return float((weight * (one - other).square()).sum())
 
 
 def _longer(view: Evidence, line: Motion, strength: float) -> Motion:

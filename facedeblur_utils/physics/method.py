@@ -24,7 +24,8 @@ LEAST_CHANGE = 0.004  # root mean square of what the network changes in a blurre
 class Deblurring:
     """What each step made of a picture, uint8 (H, W, 3), how it was blurred, and how sure that is.
 
-    Without a refiner `refined` is the solved picture.
+    Where that is below SURE, `solved` and `refined` are the restored picture; without a refiner `refined` is
+    the solved one.
     """
 
     restored: np.ndarray
@@ -32,12 +33,6 @@ class Deblurring:
     refined: np.ndarray
     how: Explanation
     confidence: float
-
-    def __post_init__(self):
-        """Where the motion isn't to be trusted, what the network made stays."""
-        if self.confidence < SURE:
-            object.__setattr__(self, "solved", self.restored)
-            object.__setattr__(self, "refined", self.restored)
 
 
 def deblur_by_physics(
@@ -50,9 +45,12 @@ def deblur_by_physics(
     restored = restore(restorer, blurred[None])[0]
     view, guess = to_tensor(blurred[None]), to_tensor(restored[None])
     how = explain(view, guess, reach_of(max(blurred.shape[:2])), masks=masks_in(restored, landmarker))
+    sure = confidence(view, guess, how)
+    if sure < SURE:
+        return Deblurring(restored, restored, restored, how, sure)
     solved = as_pixels(laid_over(view, undo(view, how), how))
     refined = refine(refiner, blurred, restored, solved, how) if refiner else solved
-    return Deblurring(restored, solved, refined, how, confidence(view, guess, how))
+    return Deblurring(restored, solved, refined, how, sure)
 
 
 def refine(

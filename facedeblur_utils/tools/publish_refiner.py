@@ -4,36 +4,23 @@ It trains run LSOLVED of a profile, and writes the weights (fp16) and a JSON fil
 training into `weights/`. What it gains is measured by `benchmarks/refiner.py`, on validation faces.
 """
 
-import argparse
 import json
 import shlex
 import sys
 
-from facedeblur_utils import paths
-from facedeblur_utils.data.build import build
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.files import write_text
 from facedeblur_utils.models.published import REFINER
-from facedeblur_utils.profiles import load_profile, parse_overrides
-from facedeblur_utils.tools.publish_restorer import save_half
+from facedeblur_utils.tools.publish_restorer import run_parser, save_half, with_data
 from facedeblur_utils.training import experiments, loops, trained
 
 FACTS = ("epochs", "batch_size", "seed", "precision", "cpu", "torch", "validation_input")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m facedeblur_utils.tools.publish_refiner", description=__doc__
-    )
-    parser.add_argument("--profile", default="study")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a profile value"
-    )
-    parser.add_argument("--output", default="", help="folder for runs/ (default: the checkout)")
-    chosen = parser.parse_args(arguments)
-    profile = load_profile(chosen.profile, parse_overrides(chosen.set))
-    run_paths, run = paths.run_paths(profile.name, chosen.output), experiments.refiner_run(profile)
-    build(profile, run_paths)
+    parser = run_parser("python -m facedeblur_utils.tools.publish_refiner", __doc__)
+    profile, run_paths = with_data(parser.parse_args(arguments))
+    run = experiments.refiner_run(profile)
     history = loops.train(run, profile, run_paths)
     save_half(trained.load_network(run_paths, run.name), REFINER)
     facts = trained.run_facts(run_paths, run.name)

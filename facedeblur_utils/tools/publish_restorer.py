@@ -24,7 +24,7 @@ from facedeblur_utils.errors import StudyError
 from facedeblur_utils.evaluation.scores import INPUT, blurred_input, network_restorer, score_restorers
 from facedeblur_utils.files import write_text
 from facedeblur_utils.models.published import CARD, WEIGHTS
-from facedeblur_utils.profiles import load_profile, parse_overrides
+from facedeblur_utils.profiles import Profile, load_profile, parse_overrides
 from facedeblur_utils.training import experiments, loops, trained
 from facedeblur_utils.training.trained import read_history
 
@@ -121,20 +121,30 @@ University of Texas at Austin; `brisque_svm.json` names the source).
 """
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m facedeblur_utils.tools.publish_restorer", description=__doc__
-    )
+def run_parser(prog: str, description: str) -> argparse.ArgumentParser:
+    """A command line that names a run: profile, changed values, folder."""
+    parser = argparse.ArgumentParser(prog=prog, description=description)
     parser.add_argument("--profile", default="study")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a profile value"
     )
     parser.add_argument("--output", default="", help="folder for runs/ (default: the checkout)")
-    parser.add_argument("--as-is", action="store_true", help="publish a run that has not come to its end")
-    chosen = parser.parse_args(arguments)
+    return parser
+
+
+def with_data(chosen: argparse.Namespace) -> tuple[Profile, paths.RunPaths]:
+    """Profile and paths of the run that was `chosen`, its datasets built."""
     profile = load_profile(chosen.profile, parse_overrides(chosen.set))
     run_paths = paths.run_paths(profile.name, chosen.output)
     build(profile, run_paths)
+    return profile, run_paths
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = run_parser("python -m facedeblur_utils.tools.publish_restorer", __doc__)
+    parser.add_argument("--as-is", action="store_true", help="publish a run that has not come to its end")
+    chosen = parser.parse_args(arguments)
+    profile, run_paths = with_data(chosen)
     if not chosen.as_is:
         loops.train(experiments.restorer_runs(profile)[RUN], profile, run_paths)
     history = read_history(run_paths, RUN)

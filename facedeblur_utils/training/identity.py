@@ -7,7 +7,7 @@ from facedeblur_utils import fingerprints
 from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.models.networks import NETWORKS
-from facedeblur_utils.paths import WEIGHTS, RunFolder, RunPaths
+from facedeblur_utils.paths import RESTORER, RunFolder, RunPaths
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.training.experiments import (
     CAMERA,
@@ -49,7 +49,6 @@ MIXTURES = {
     CAMERA: "CameraPairs",
     SOLVED: "SolvedPairs",
 }  # in module `mixed`, which imports OpenCV
-RESTORER = WEIGHTS / "restorer.safetensors"  # whose pictures are solved pictures' first guess
 # Digest of the code with which runs were trained before their identity held it.
 CODE_BEFORE: dict[str, str] = {
     "autoencoder": "add203e26d22bf9cdae6cdcd92c16fadc0fecc86aabadb092f09927e06497ff9",
@@ -147,7 +146,7 @@ def datasets_of(run: Run, paths: RunPaths) -> dict[str, str]:
         kind = "faces_fingerprint" if is_kind(name) else "fingerprint"
         parts = [getattr(face_pairs.open_pairs(paths, part, "train"), kind) for part in group]
         parts += [_blurrer(paths)] if name == LEARNT else []
-        parts += [fingerprints.file_sha256(RESTORER)] if name == SOLVED else []
+        parts += [fingerprints.file_sha256(RESTORER)] if name == SOLVED else []  # it restored them
         found[name] = "/".join(parts)
     return found
 
