@@ -14,7 +14,7 @@ from facedeblur_utils.blur.frames import reduced_from_finer
 from facedeblur_utils.blur.kernels import linear_motion_kernel
 from facedeblur_utils.data import face_pairs
 from facedeblur_utils.data.datasets import DATASETS
-from facedeblur_utils.evaluation import harder_sets, physics_scores
+from facedeblur_utils.evaluation import blind_pictures, harder_sets, physics_scores, scores
 from facedeblur_utils.evaluation.harder_sets import HARDER, first_faces, harder_set
 from facedeblur_utils.evaluation.scores import SharpPairs, score_images
 from facedeblur_utils.paths import run_paths
@@ -183,12 +183,12 @@ def blind(monkeypatch, tmp_path):
     table = pd.DataFrame.from_dict(MOTIONS, orient="index", columns=["length_1", "angle_1"])
     table = table.rename_axis("image_id").reset_index()
     monkeypatch.setattr(face_pairs, "image_table", lambda paths: table)
-    monkeypatch.setattr(physics_scores, "deblur_by_physics", deblur)
+    monkeypatch.setattr(blind_pictures, "deblur_by_physics", deblur)
     monkeypatch.setattr(physics_scores, "TaskScores", tasks)
-    monkeypatch.setattr(physics_scores.published, "load", lambda: Darken(1.0))
-    monkeypatch.setattr(physics_scores, "load_refiner", lambda: Darken(1.0))
-    monkeypatch.setattr(physics_scores.segmentation, "open_landmarker", lambda: nullcontext(None))
-    monkeypatch.setattr(physics_scores.segmentation, "head_segmenter_name", lambda: "none")
+    monkeypatch.setattr(blind_pictures.published, "load", lambda: Darken(1.0))
+    monkeypatch.setattr(blind_pictures, "load_refiner", lambda: Darken(1.0))
+    monkeypatch.setattr(blind_pictures.segmentation, "open_landmarker", lambda: nullcontext(None))
+    monkeypatch.setattr(blind_pictures.segmentation, "head_segmenter_name", lambda: "none")
     monkeypatch.setattr(physics_scores, "FACES", {"sample": 2})
     return load_profile("sample"), run_paths("sample", tmp_path), calls, blind_limit
 
@@ -204,6 +204,7 @@ def test_a_second_run_deblurs_nothing_and_says_the_same(blind):
     for name, found in first.found.items():
         np.testing.assert_array_equal(found.solved, second.found[name].solved)
         np.testing.assert_array_equal(found.motions, second.found[name].motions)
+        np.testing.assert_array_equal(found.kernel(0), linear_motion_kernel(5.0, 30.0))
 
 
 def test_an_interrupted_run_goes_on_at_its_set(blind):
@@ -224,8 +225,8 @@ def test_other_pictures_weights_code_or_a_damaged_file_are_deblurred_again(blind
 
     def again(pairs=pairs, restorer=1.0, refiner=1.0):
         before = len(calls)
-        networks = physics_scores.Networks(Darken(restorer), Darken(refiner))
-        physics_scores.kept_or_found(pairs, networks, None, paths)
+        networks = blind_pictures.Networks(Darken(restorer), Darken(refiner))
+        blind_pictures.kept_or_found(pairs, networks, None, paths)
         return len(calls) - before
 
     assert (again(), again()) == (2, 0)
@@ -234,11 +235,38 @@ def test_other_pictures_weights_code_or_a_damaged_file_are_deblurred_again(blind
     assert again() == 2
     assert (again(restorer=0.5), again(restorer=0.5), again(refiner=0.5), again(refiner=0.5)) == (2, 0, 2, 0)
     assert (again(), again()) == (2, 0)
-    monkeypatch.setattr(physics_scores.fingerprints, "definitions", lambda roots, without: {"undo": "other"})
+    monkeypatch.setattr(blind_pictures.fingerprints, "definitions", lambda roots, without: {"undo": "other"})
     assert (again(), again()) == (2, 0)
     file = paths.physics_pictures("SFB1")
     file.write_bytes(file.read_bytes()[:300])
     assert again() == 2
+
+
+def test_rows_of_whole_test_sets_are_the_pictures_of_notebook_07(blind, monkeypatch):
+    _, paths, calls, _ = blind
+    pairs = Patches("SFB2")
+    rows = blind_pictures.blind_rows(paths)
+    np.testing.assert_array_equal(rows["PhysicsBlind"](pairs, ALL[1:3]), pairs.batch(ALL[1:3])[0])
+    np.testing.assert_array_equal(
+        rows["PhysicsRefined"](pairs, ALL[1:3]), np.uint8(pairs.batch(ALL[1:3])[0] * 0.8)
+    )
+    assert len(calls) == COUNT
+    monkeypatch.setattr(physics_scores, "FACES", {})
+    physics_scores.score_physics(load_profile("sample"), paths)
+    assert len(calls) == COUNT * (len(DATASETS) + 1 + len(HARDER))
+
+
+def test_only_full_profiles_with_few_test_faces_score_the_blind_method_in_notebook_05(blind, monkeypatch):
+    _, paths, *_ = blind
+
+    def rows(profile):
+        return {name for name, _ in scores.scored_models(load_profile(profile), paths)} & set(
+            scores.BLIND_ROWS
+        )
+
+    assert rows("study") == {"PhysicsBlind", "PhysicsRefined"} and not rows("sample")
+    monkeypatch.setattr(scores, "MOST_BLIND", COUNT - 1)
+    assert not rows("study")
 
 
 # --------------------------------------------------------------------------- tables, figure, sentences

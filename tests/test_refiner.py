@@ -1,5 +1,6 @@
 """The network after physics: what it is shown, what it starts from, and how it is trained."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -63,18 +64,21 @@ def test_its_size_is_told_without_reading_weights(monkeypatch):
     assert setup.disk_needed(experiments.refiner_run(profile), profile) > 4 * 1_000_000
 
 
-def test_pictures_are_blurred_restored_and_solved(restorer):
+@pytest.mark.parametrize("share, least", [(0, 6), (1, 4)])  # along lines and arcs, and along any path
+def test_pictures_are_blurred_restored_and_solved(share, least, restorer, monkeypatch):
+    monkeypatch.setattr(examples, "OTHER_SHARE", share)
     better = []
     for number in range(8):
         blurred, restored, done = solved(number, restorer)
         np.testing.assert_array_equal(restored, restore(restorer, blurred[None])[0])
         better.append(error(done, SHARP) < error(blurred, SHARP))
-    assert sum(better) >= 6  # a motion that is far off makes some worse
+    assert sum(better) >= least  # a motion that is far off makes some worse
     again = solved(3, restorer)
     np.testing.assert_array_equal(np.concatenate(again), np.concatenate(solved(3, restorer)))
 
 
 def test_without_errors_the_motion_is_the_true_one(restorer, monkeypatch):
+    monkeypatch.setattr(examples, "OTHER_SHARE", 0)
     off = [error(solved(number, restorer)[2], SHARP) for number in range(6)]
     for name in ("ERRORS", "LENGTH_ERROR", "OTHER_GAMMA", "EDGE_ERROR"):
         monkeypatch.setattr(examples, name, (0, 0, 0) if name == "ERRORS" else 0)
@@ -82,7 +86,7 @@ def test_without_errors_the_motion_is_the_true_one(restorer, monkeypatch):
 
 
 def test_each_face_has_its_own_few_draws(monkeypatch, restorer):
-    calls = []
+    calls, sizes = [], []
 
     class Faces:
         image_ids, size = ["a", "b"], 96
@@ -95,18 +99,29 @@ def test_each_face_has_its_own_few_draws(monkeypatch, restorer):
 
     def made(random, sharp, masks, network, composite):
         calls.append(random.integers(1 << 30))
-        return np.full((96, 96, 9), len(calls), np.uint8)
+        sizes.append((len(sharp), masks["head"].sum()))
+        return np.dstack([sharp, sharp, sharp])
 
     monkeypatch.setattr("facedeblur_utils.training.mixed.face_pairs.open_pairs", lambda *args: Faces())
     monkeypatch.setattr("facedeblur_utils.training.mixed.nearly_solved", made)
     monkeypatch.setattr("facedeblur_utils.training.mixed.SOLVED_DRAWS", 3)
     pairs = SolvedPairs(None, load_profile("smoke"))
     views, sharp = pairs.draw([1, 0], 7, 1)
+    # The first of these two is the last draw of its face: half as large, amid its mirror images.
+    assert sizes == [(48, MASKS["head"].sum() / 4), (96, MASKS["head"].sum())]
+    half = cv2.resize(SHARP, (48, 48), interpolation=cv2.INTER_AREA)
+    np.testing.assert_array_equal(sharp[0, 24:72, 24:72], half)
+    np.testing.assert_array_equal(sharp[0, :24], sharp[0, 24:48][::-1])
+    np.testing.assert_array_equal(sharp[0, :, 72:], sharp[0, :, 48:72][:, ::-1])
+    np.testing.assert_array_equal(sharp[1], SHARP)
+    for part in range(0, 9, 3):
+        np.testing.assert_array_equal(views[..., part : part + 3], sharp)
     assert views.shape == (2, 96, 96, 9) and sharp.shape == (2, 96, 96, 3)
     for epoch in (2, 3, 4):
         pairs.draw([0, 1], 7, epoch)
     assert len(calls) == len(set(calls)) == 6  # the fourth epoch has the first one's draws
     np.testing.assert_array_equal(pairs.draw([0], 7, 4)[0][0], views[1])
+    assert sum(side == 48 for side, _ in sizes) == 2
     pairs.draw([0, 1], 8, 1)
     assert len(set(calls)) == 8  # another seed
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from facedeblur_utils.evaluation.scores import COLUMNS, INPUT, KNOW_KERNEL, SEED, split_seeds
+from facedeblur_utils.evaluation.scores import COLUMNS, INPUT, REFERENCE_ROWS, SEED, split_seeds
 from facedeblur_utils.files import write_bytes, write_text
 from facedeblur_utils.fingerprints import digest
 from facedeblur_utils.paths import EXPECTED, RunPaths
@@ -23,7 +23,7 @@ from facedeblur_utils.training.experiments import Run, training_runs
 from facedeblur_utils.training.identity import datasets_of, identity_of
 
 METRICS = ("psnr", "ssim", "ssim_region", "face_found", "landmark_error")  # that are kept
-UNTRAINED = (INPUT, *KNOW_KERNEL)  # the same for every seed
+UNTRAINED = (INPUT, *REFERENCE_ROWS)  # the same for every seed
 FACTS = ("precision", "cpu", "device", "threads", "torch")
 
 

@@ -12,6 +12,7 @@ from facedeblur_utils.blur.kinds import gamma_of
 from facedeblur_utils.data import face_pairs, segmentation
 from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.errors import StudyError
+from facedeblur_utils.evaluation.blind_pictures import BLIND_ROW, REFINED_ROW, blind_rows
 from facedeblur_utils.files import write_text
 from facedeblur_utils.metrics import psnr_ssim
 from facedeblur_utils.metrics.further import FurtherMetrics
@@ -35,7 +36,9 @@ from facedeblur_utils.training.experiments import (
 
 SHARP = "sharp"  # the test faces without any blur, as a data set of their own
 PHYSICS = "Physics"  # the row that knows the kernel and the region, by the operator that blurred
-KNOW_KERNEL = (*REFERENCES, PHYSICS)  # rows that are told the kernel
+BLIND_ROWS = (BLIND_ROW, REFINED_ROW)  # that find it out, on the published restorer's shoulders
+REFERENCE_ROWS = (*REFERENCES, PHYSICS, *BLIND_ROWS)  # of no network of the study
+MOST_BLIND = 50  # test faces: the blind method takes seconds a face
 INPUT = "input"  # the row that scores the blurred images themselves
 LAST = "_last"  # "ASFB1_last" has the weights of the last step, where ASFB1 is their running mean
 BEST = "GSFB2_best"  # GSFB2 at its best epoch by validation PSNR
@@ -83,6 +86,9 @@ def scored_models(profile: Profile, paths: RunPaths) -> Iterator[tuple[str, Call
     for name, method in REFERENCES.items():
         yield name, lambda m=method: classical_restorer(m)
     yield PHYSICS, lambda: known_kernel(gamma_of(profile), profile.composite)
+    if not profile.shortened and len(face_pairs.open_pairs(paths, "SFB1", "test")) <= MOST_BLIND:
+        for name, restorer in blind_rows(paths).items():
+            yield name, lambda r=restorer: r
     checkpoints = table_models(profile) | ablation_models(profile) | {BEST: Checkpoint("GSFB2", "best")}
     del checkpoints["GSFB2_50"]  # the same weights as GSFB2
     for name in MODELS:

@@ -31,7 +31,7 @@ class Network:
     """What `training` needs to know of a kind of network.
 
     The profile's keys `<name>_width`, `<name>_rate`, `<name>_losses` and `<name>_average` are this network's;
-    those of the first three that it has win over `width`, `rate` and `loss` here.
+    those that it has win over `width`, `rate`, `loss` and `average` here.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Network:
     keys: tuple[str, ...] = ()  # further keys of the profile that its training depends on
     width: int = 16
     rate: float = 0.001
+    average: float = 0.0
 
     def width_in(self, profile: Profile) -> int:
         """Filters of the first layer."""
@@ -59,7 +60,7 @@ class Network:
 
     def average_in(self, profile: Profile) -> float:
         """Share of the weights' running mean that stays at each step; 0: the last weights are kept."""
-        return getattr(profile, f"{self.name}_average", 0.0)
+        return getattr(profile, f"{self.name}_average", self.average)
 
     def losses_in(self, profile: Profile) -> dict[str, float]:
         """Weights of the terms that the profile puts its loss together from; none: those of `loss`."""
@@ -118,6 +119,7 @@ NETWORKS = {
             settings={"betas": NAFNET, "weight_decay": 0},
             **ALONE,
             rate=0.0005,
+            average=0.999,
         ),
         Network(
             "blurrer",

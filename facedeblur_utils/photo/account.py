@@ -40,6 +40,7 @@ class Found:
         motion, where = self.motion, {"whole": "everything"}.get(self.how.region, self.how.region)
         path = f"{motion.length:.1f} px at {motion.angle % 180:.0f}°"
         path += f" turning by {abs(motion.turn):.0f}°" if motion.turn else ""
+        path += " along a curve" if motion.knots else ""
         light = "blurred as light" if self.how.gamma != 1 else "blurred as stored values"
         kept = "" if self.kept else ", not undone"
         return f"moved {path} ({where}, {light}, confidence {self.confidence:.2f}{kept})"

@@ -247,7 +247,7 @@ def _turned(motion: Motion, face: PhotoFace, size: int, back: bool = False) -> M
     angle = float(np.rad2deg(np.arctan2(face.to_crop[1, 0], face.to_crop[0, 0])))
     scale = face.side / size
     scale, angle = (1 / scale, -angle) if back else (scale, angle)
-    return Motion(motion.length * scale, motion.angle + angle, motion.turn)
+    return motion.scaled(scale).turned(angle)
 
 
 def _chosen(

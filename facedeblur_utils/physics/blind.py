@@ -18,6 +18,7 @@ from facedeblur_utils.physics.motion import (
     stored_values,
 )
 from facedeblur_utils.physics.operators import Convolution, Part
+from facedeblur_utils.physics.paths import cheapest_path, kernel_of, nearest_path
 from facedeblur_utils.physics.solve import solve
 
 FIRST_STRENGTH = 1e-4
@@ -26,13 +27,15 @@ CLEAN_ERROR, CLEAN_STRENGTH, STRENGTH_POWER, STRENGTHS = 0.0011, 5e-5, 2.4, (3e-
 SMOOTH = 0.016  # of the picture's longer side, over which the two errors at a pixel are averaged
 OWN = "own"  # name of a region of any shape
 EDGE, EDGE_WEIGHT = 0.03, 0.02  # half of an edge's width in the longer side, and the weight of its pixels
-OWN_SHAPE = 1.3  # times the distance of a region of any shape, which can always be a little nearer
+OWN_SHAPE = 1.5  # times the distance of a region of any shape, which can always be a little nearer
 DISTANT = 1.1  # times the least distance, beyond which a cheap motion is one that noise made cheap
 # Strength from which cost doesn't tell light from stored values, and how it counts beside distance below it.
 # Of 24 validation faces with 1 % noise 6 were taken for blurred in light by cost, none by distance; of those
 # of SFB2, SB2SM without noise one and five by distance, none and four by cost, none and three by both.
 NOISY, COST_POWER = 4e-4, 2.5
-CURVED_GAIN = 0.9  # share of a line's cost that an arc's must stay below
+CURVED_GAIN = 0.9  # share of a line's cost that an arc's must stay below, and a path's of both
+BENT = 0.985  # share of a line's distance that a path's must stay below: 0.98 to 1 on faces under lines
+FAR = 3  # times the least distance, from which light or stored values are out of the question
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def explain(
     region, matte = moved_region(blurred, restored, reblurred[int(np.argmin(apart))], masks or {})
     trusted = weight if matte is None else edge_weight(matte) * (1.0 if weight is None else weight)
     views = [Evidence(blurred, restored, reach, gamma, matte, trusted) for gamma in gammas]
-    view, line, strength = _domain(views, blurred, changed)
+    view, line, knots, strength = _domain(views, blurred, changed)
     line = _longer(view, line, strength)
     line = view.cheapest(line, strength, spans=(0.4, 0.15))
     arcs = [Motion(line.length, line.angle, turn) for turn in (0, -40, 40)]
@@ -91,6 +94,13 @@ def explain(
     nearer, near = view.distances([arc, line])
     if arc_cost < CURVED_GAIN * cost and nearer < DISTANT * near:
         motion, cost = arc, arc_cost
+    if knots is not None:
+        left = view.costs([Motion.through(knots)], FIRST_STRENGTH)[1][0]
+        path = cheapest_path(view, knots, strength_for(left))
+        path_cost = view.costs([path], strength)[0][0]
+        nearer, near = view.distances([path, motion])
+        if path_cost < CURVED_GAIN * cost and nearer < DISTANT * near:
+            motion, cost = path, path_cost
     error = view.costs([motion], FIRST_STRENGTH)[1][0]
     how = Explanation(motion, view.gamma, region, matte, strength_for(error), float(cost))
     if region != OWN:
@@ -101,22 +111,33 @@ def explain(
     return replace(how, matte=own_region(blurred, solved, again))
 
 
-def _domain(views: list[Evidence], blurred: Tensor, changed: Tensor) -> tuple[Evidence, Motion, float]:
-    """In light or in stored values? The view that explains the picture better, nearest line and strength.
+def _domain(
+    views: list[Evidence], blurred: Tensor, changed: Tensor
+) -> tuple[Evidence, Motion, np.ndarray | None, float]:
+    """In light or in stored values? The view that explains the picture better.
 
-    By how far the restored picture, blurred by that line, is from the blurred one, in stored values both
+    With its nearest line, the knots of the nearest path where that is clearly nearer, and strength. By how
+    far the restored picture, blurred by that line or path, is from the blurred one, in stored values both
     times; and by cost, but where there is noise, which costs less in light.
     """
     lines = [view.nearest_line() for view in views]
     errors = [view.costs([line], FIRST_STRENGTH)[1][0] for view, line in zip(views, lines, strict=True)]
     strength = strength_for(min(errors))  # one for both, so that their costs compare
+    apart = [_apart(view.reblurred(line), blurred, changed) for view, line in zip(views, lines, strict=True)]
     found = []
-    for view, line in zip(views, lines, strict=True):
-        apart = _apart(view.reblurred(line), blurred, changed)
-        cost = view.costs([line], strength)[0][0] if strength < NOISY else 1.0
-        found.append(apart * cost**COST_POWER)
-    best = int(np.argmin(found))
-    return views[best], lines[best], strength
+    for view, line, distance in zip(views, lines, apart, strict=True):
+        knots, cost = None, 1.0
+        if distance < FAR * min(apart):
+            knots, share = nearest_path(view, line)
+            knots = knots if share < BENT else None
+        if knots is not None:
+            kernel = kernel_of(torch.from_numpy(knots).float(), view.reach)
+            distance = _apart(view.reblurred_by(kernel), blurred, changed)
+        if strength < NOISY:
+            cost = view.costs([line if knots is None else Motion.through(knots)], strength)[0][0]
+        found.append((distance * cost**COST_POWER, view, line, knots))
+    _, view, line, knots = min(found, key=lambda each: each[0])
+    return view, line, knots, strength
 
 
 def _apart(one: Tensor, other: Tensor, weight: Tensor) -> float:

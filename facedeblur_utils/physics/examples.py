@@ -7,12 +7,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from facedeblur_utils.blur.mixture import Taken, camera_picture
+from facedeblur_utils.blur.camera import READ, SHOT, Camera, photograph
+from facedeblur_utils.blur.kernels import motion_from
+from facedeblur_utils.blur.kinds import BLURS
+from facedeblur_utils.blur.mixture import LENGTHS, Taken, camera_picture
 from facedeblur_utils.blur.operators import LIGHT
 from facedeblur_utils.models.apply import restore, to_tensor
 from facedeblur_utils.physics.blind import FIRST_STRENGTH, Explanation, laid_over, strength_for, undo
-from facedeblur_utils.physics.method import as_pixels
+from facedeblur_utils.physics.method import as_pixels, reach_of
 from facedeblur_utils.physics.motion import Evidence, Motion
+from facedeblur_utils.physics.paths import nearest_path
 
 # By how much the blind method errs where it is sure: at the ends of the path, longer, across and bent, in
 # pixels and (the first) in the length. Single motions are off by more.
@@ -20,6 +24,8 @@ ERRORS, LENGTH_ERROR = (0.25, 0.2, 0.2), 0.01
 LARGE_SHARE, LARGE = 0.15, 3
 OTHER_GAMMA = 0.03  # share of pictures solved in light that were blurred in stored values, and the other way
 EDGE_ERROR = 2  # pixels, at most, by which a region's edge is off
+OTHER_PATHS = ("trajectory", "spline", "gaussian_process", "shake")  # of `blur.kinds`
+OTHER_SHARE = 0.3  # of pictures, along these
 
 
 def nearly_solved(
@@ -31,19 +37,48 @@ def nearly_solved(
 ) -> np.ndarray:
     """`sharp`, uint8 (H, H, 3), as taken by a camera, restored, and solved: uint8 (H, H, 9).
 
-    Blurred along a line or an arc, as `camera_picture` does it with `masks` and `composite`. The motion is
-    the true one but for errors as the blind method makes them, which takes twelve times as long.
+    Blurred along a line or an arc, as `camera_picture` does it with `masks` and `composite`, and for the true
+    motion but for errors as the blind method makes them, which takes twelve times as long. Or blurred along
+    another path, and solved for the one nearest to the restored picture, or nearly the best one.
     """
-    taken = None
-    while taken is None or taken.turn is None:
-        blurred, taken = camera_picture(random, sharp, masks, composite)
+    any_path = random.random() < OTHER_SHARE
+    if any_path:
+        blurred, gamma = _along_any_path(random, sharp)
+    else:
+        blurred, taken = _along_arc(random, sharp, masks, composite)
     restored = restore(restorer, blurred[None])[0]
     view, guess = to_tensor(blurred[None]), to_tensor(restored[None])
-    how = _nearly(random, taken, masks)
+    if any_path:
+        known = guess if random.random() < 0.5 else to_tensor(sharp[None])
+        evidence = Evidence(view, known, reach_of(len(sharp)), gamma)
+        motion = Motion.through(nearest_path(evidence, evidence.nearest_line())[0])
+        how = Explanation(motion, gamma, "whole", None, 0.0, 0.0)
+    else:
+        how = _nearly(random, taken, masks)
     evidence = Evidence(view, guess, int(how.motion.length) + 2, how.gamma, how.matte)
     how = replace(how, strength=strength_for(evidence.costs([how.motion], FIRST_STRENGTH)[1][0]))
     solved = as_pixels(laid_over(view, undo(view, how), how))
     return np.concatenate([blurred, restored, solved], axis=2)
+
+
+def _along_arc(
+    random: np.random.Generator, sharp: np.ndarray, masks: dict, composite: str
+) -> tuple[np.ndarray, Taken]:
+    taken = None
+    while taken is None or taken.turn is None:
+        blurred, taken = camera_picture(random, sharp, masks, composite)
+    return blurred, taken
+
+
+def _along_any_path(random: np.random.Generator, sharp: np.ndarray) -> tuple[np.ndarray, float]:
+    """The blurred picture, and the gamma of its blur; noise and JPEG as often as in `camera_picture`."""
+    kind = BLURS[str(random.choice(OTHER_PATHS))]
+    length, angle = motion_from(random, len(sharp), LENGTHS)
+    blur = kind.draw(random, len(sharp), length * kind.scale, angle)
+    noise = {"shot": SHOT, "read": READ} if random.random() < 0.6 else {}
+    jpeg = (60, 99) if random.random() < 0.4 else None
+    gamma = LIGHT if random.random() < 0.5 else 1.0
+    return photograph(sharp, blur.linear, random, Camera(gamma, jpeg=jpeg, **noise)), gamma
 
 
 def _nearly(random: np.random.Generator, taken: Taken, masks: dict[str, np.ndarray]) -> Explanation:

@@ -1,4 +1,4 @@
-"""Which motion blurred a picture? A line or an arc, by how well it explains the picture.
+"""Which motion blurred a picture? A line, an arc or any path, by how well it explains the picture.
 
 It begins with the line whose blur of a restored picture is nearest to the blurred one. That is too short by
 a few per cent, since a restored picture is itself too smooth; so it goes on to the motion for which the
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facedeblur_utils.blur.kernels import arc_motion_kernel, linear_motion_kernel, padded
+from facedeblur_utils.blur.kernels import arc_motion_kernel, linear_motion_kernel, padded, path_kernel
 from facedeblur_utils.physics.operators import Convolution, Part
 from facedeblur_utils.physics.solve import prior, solve
 
@@ -21,18 +21,35 @@ SHORTEST = 1.05  # pixels; a motion of 1 pixel is none
 LONGER = (1.0, 1.15, 1.35)  # times the first length, looked at by cost
 SPANS = (0.6, 0.25)  # pixels at the end of the path by which a motion is moved to see what it costs
 ROUNDS, STEPS = 3, 20  # of the solver, for a cost
+POINTS = 64  # on a path through knots, at least
 
 
 @dataclass(frozen=True)
 class Motion:
-    """A motion of constant speed: `length` in pixels, `angle` in its middle and `turn`, both in degrees."""
+    """A motion of constant speed: `length` in pixels, `angle` in its middle and `turn`, both in degrees.
+
+    With `knots`, (x, y) in pixels, y down, it goes straight from one to the next in equal times; `angle` is
+    that of its longer axis.
+    """
 
     length: float
     angle: float
     turn: float = 0.0
+    knots: tuple[tuple[float, float], ...] = ()
+
+    @classmethod
+    def through(cls, knots: np.ndarray) -> "Motion":
+        """The motion through `knots` (K, 2)."""
+        knots = knots - along(knots, POINTS).mean(axis=0)
+        length = np.hypot(np.hypot(*np.diff(knots, axis=0).T).sum(), 1)  # the pixel's own width, as for lines
+        x, y = np.linalg.svd(knots, full_matrices=False)[2][0]
+        angle = float(np.rad2deg(np.arctan2(-y, x)))
+        return cls(float(length), angle, knots=tuple(map(tuple, knots.tolist())))
 
     def kernel(self) -> np.ndarray:
         """Its kernel, float32 (k, k)."""
+        if self.knots:
+            return path_kernel(along(np.array(self.knots), max(POINTS, int(16 * self.length))))
         if self.turn:
             return arc_motion_kernel(self.length, self.angle, self.turn)
         return linear_motion_kernel(self.length, self.angle)
@@ -46,7 +63,20 @@ class Motion:
 
     def scaled(self, factor: float) -> "Motion":
         """The same motion in a picture `factor` times as large."""
-        return Motion(self.length * factor, self.angle, self.turn)
+        knots = tuple((x * factor, y * factor) for x, y in self.knots)
+        return Motion(self.length * factor, self.angle, self.turn, knots)
+
+    def turned(self, degrees: float) -> "Motion":
+        """The same motion in a picture that was turned, counter-clockwise as seen on screen."""
+        across, down = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+        knots = tuple((x * across + y * down, y * across - x * down) for x, y in self.knots)
+        return Motion(self.length, self.angle + degrees, self.turn, knots)
+
+
+def along(knots: np.ndarray, count: int) -> np.ndarray:
+    """`count` points at equal times on the way through `knots` (K, 2)."""
+    times = (np.arange(count) + 0.5) / count * (len(knots) - 1)
+    return np.stack([np.interp(times, np.arange(len(knots)), axis) for axis in knots.T], axis=1)
 
 
 def kernels_of(motions: list[Motion], side: int = 0) -> Tensor:
@@ -99,7 +129,7 @@ class Evidence:
 
     def __init__(self, blurred: Tensor, restored: Tensor, reach: int, gamma: float, matte=None, weight=None):
         self.gamma, self.matte = gamma, matte
-        self.longest = 2 * reach - 1
+        self.longest, self.reach = 2 * reach - 1, reach + 2  # of a path, which may shift the picture
         self.weight = believed(blurred) if weight is None else believed(blurred) * weight
         self._grey = blurred.mean(dim=1, keepdim=True)
         self._slope = slope_of(self._grey, gamma)
@@ -120,7 +150,11 @@ class Evidence:
 
     def reblurred(self, motion: Motion) -> Tensor:
         """The restored picture, blurred by `motion` everywhere, in stored values (1, 3, H, W)."""
-        blur = Convolution(kernels_of([motion]), self._light.shape[-2:])
+        return self.reblurred_by(kernels_of([motion])[0])
+
+    def reblurred_by(self, kernel: Tensor) -> Tensor:
+        """The same by a `kernel` (k, k)."""
+        blur = Convolution(kernel[None], self._light.shape[-2:])
         return stored_values(blur.apply(self._restored), self.gamma)
 
     def costs(self, motions: list[Motion], strength: float) -> tuple[np.ndarray, np.ndarray]:
@@ -129,6 +163,26 @@ class Evidence:
         blur = Convolution(kernels_of(motions), light.shape[-2:])
         blur = blur if self.matte is None else Part(blur, self.matte)
         return costs_of(blur, light, self._slope, self.weight, strength)
+
+    def distance(self, kernel: Tensor) -> Tensor:
+        """As `distances` for one `kernel` (k, k), with gradients, which may shift the picture."""
+        blur = Convolution(kernel[None], self._light.shape[-2:])
+        return (self._fit_weight * (blur.apply(self._restored) - self._light).square()).mean()
+
+    def cost(self, kernel: Tensor, strength: float) -> Tensor:
+        """As `costs` for one `kernel` (k, k), with gradients.
+
+        The best picture costs least, so that the cost changes as if that picture stayed as it is.
+        """
+        light = in_light(self._grey, self.gamma)
+        blur = Convolution(kernel[None], light.shape[-2:])
+        blur = blur if self.matte is None else Part(blur, self.matte)
+        with torch.no_grad():
+            found = solve(
+                blur, light, strength / 3, weight=self.weight, slope=self._slope, rounds=ROUNDS, steps=STEPS
+            )
+            least = strength / 3 * prior(found, self._slope)[0] / light.numel()
+        return least + (self.weight * ((blur.apply(found) - light) / self._slope).square()).mean()
 
     def nearest_line(self) -> Motion:
         """The line with the least distance."""

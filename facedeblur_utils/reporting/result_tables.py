@@ -5,8 +5,9 @@ import pandas as pd
 
 from facedeblur_utils.data import face_pairs
 from facedeblur_utils.data.datasets import DATASETS
+from facedeblur_utils.evaluation.blind_pictures import BLIND_ROW, REFINED_ROW
 from facedeblur_utils.evaluation.recognition_scores import MIRRORED
-from facedeblur_utils.evaluation.scores import BEST, INPUT, KNOW_KERNEL, PHYSICS, SHARP, split_seeds
+from facedeblur_utils.evaluation.scores import BEST, INPUT, PHYSICS, REFERENCE_ROWS, SHARP, split_seeds
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.training import trained
 from facedeblur_utils.training.experiments import MODELS
@@ -14,10 +15,12 @@ from facedeblur_utils.training.experiments import MODELS
 BUDGET = ("ASFB2", "GSFB2", "NSFB2")  # one network of each kind, trained on the same data
 INPUT_LABEL = "Blurred input"
 MIRRORED_LABEL = "Sharp face, mirrored"
-REFERENCE_LABELS = {  # of what is told the kernel; the first two don't know how the blur treats borders
+REFERENCE_LABELS = {  # the first three are told the kernel, two of them not how the blur treats borders
     "Wiener": "Wiener (approximate border)",
     "RichardsonLucy": "Richardson–Lucy (approximate border)",
     PHYSICS: "Physics (knows the kernel)",
+    BLIND_ROW: "Physics (blind)",
+    REFINED_ROW: "Physics (blind, refined)",
 }
 PAIR_TABLES = {  # table -> (test set blurred everywhere, test set blurred in the mask, name of the mask)
     "table_5_1": ("SFB1", "SB1SD", "DeepLabV3 segmentation"),
@@ -99,7 +102,7 @@ def score_table(scores: pd.DataFrame, names: tuple[str, ...], region: str = "who
     Scores made before there was a reference are shown without it.
     """
     means = mean_scores(scores, region, names)
-    known = [name for name in KNOW_KERNEL if name in means.index]
+    known = [name for name in REFERENCE_ROWS if name in means.index]
     means = means.loc[[INPUT, *known, *MODELS, *EXTRA_MODELS]]
     return means.rename({INPUT: INPUT_LABEL} | REFERENCE_LABELS).rename_axis("Model")
 

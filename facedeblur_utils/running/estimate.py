@@ -138,7 +138,7 @@ def _parts(stage: Stage, plan: Plan, speed: dict[str, float]) -> tuple[list[floa
     always, by_face, by_test_face = WORK.get(number, (10.0, 0.0, 0.0))
     work = always + faces * (by_face + by_test_face * profile.split[2])
     larger = (profile.image_size / 64) ** 2
-    if number == "07":
+    if number == "07":  # in part in 05 already, where few faces are tested
         work += BLIND_SECONDS.get(profile.name, ALL_BLIND_SECONDS) * larger / 4
     trains = []
     for run in stage.runs:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from facedeblur_utils.errors import StudyError
-from facedeblur_utils.evaluation.scores import INPUT, KNOW_KERNEL
+from facedeblur_utils.evaluation.scores import BLIND_ROWS, INPUT, REFERENCE_ROWS
 from facedeblur_utils.files import write_text
 from facedeblur_utils.fingerprints import digest, file_sha256
 from facedeblur_utils.paths import EXPECTED, RunPaths
@@ -24,7 +24,7 @@ OTHER_FLOOR = 0.01
 # For trained networks where one training seed is recorded, so that their spread isn't known.
 ONE_SEED = {"psnr": 1.0, "ssim": 0.03, "ssim_region": 0.03}
 OTHER_ONE_SEED = 0.05
-UNTRAINED = (INPUT, *KNOW_KERNEL)
+UNTRAINED = {INPUT, *REFERENCE_ROWS} - set(BLIND_ROWS)  # on another machine a face may get another motion
 EXACT = [f"{name}.csv" for name in TABLES["01"]]  # literature: text that is the same on every machine
 
 
@@ -61,19 +61,20 @@ def tolerances(by_seed: pd.DataFrame) -> pd.Series:
     `by_seed` has one row per value and one column per training seed. The standard deviation is pooled over
     the networks of one kind on the same dataset, region and metric, and SIGMAS of it are given. A run on
     another processor differs by rounding that training amplifies, at most as far as another seed does.
-    A single column has no spread: trained networks then get the fixed ONE_SEED.
+    A single column has no spread: trained networks then get the fixed ONE_SEED, as the blind rows always do.
     """
     floor = by_seed.index.get_level_values("metric").map(lambda name: FLOOR.get(name, OTHER_FLOOR))
     floor = pd.Series(floor, by_seed.index)
+    fixed = by_seed.index.get_level_values("metric").map(lambda name: ONE_SEED.get(name, OTHER_ONE_SEED))
+    fixed = pd.Series(fixed, by_seed.index)
+    models = by_seed.index.get_level_values("model")
     if by_seed.shape[1] == 1:
-        fixed = by_seed.index.get_level_values("metric").map(lambda name: ONE_SEED.get(name, OTHER_ONE_SEED))
-        untrained = by_seed.index.get_level_values("model").isin(UNTRAINED)
-        return floor.where(untrained, pd.Series(fixed, by_seed.index))
-    kind = by_seed.index.get_level_values("model").str[0]
+        return floor.where(models.isin(UNTRAINED), fixed)
+    kind = models.str[0]
     groups = [kind, *(by_seed.index.get_level_values(key) for key in KEYS[1:])]
     variance = by_seed.where(np.isfinite(by_seed)).var(axis=1, ddof=1)  # equal images have infinite PSNR
     spread = variance.groupby(groups).transform("mean") ** 0.5
-    return (SIGMAS * spread).fillna(floor).clip(lower=floor)
+    return (SIGMAS * spread).fillna(floor).clip(lower=floor).mask(models.isin(BLIND_ROWS), fixed)
 
 
 def write_expected(by_seed: pd.DataFrame, profile: Profile, paths: RunPaths) -> Path:
@@ -118,7 +119,7 @@ def differences(profile: Profile, paths: RunPaths) -> list[str]:
             )
     recorded = {part for name in expected["values"] for part in name.split("/")}
     # A reference or a metric that came after the record; nothing else hangs on it.
-    later = {*KNOW_KERNEL, *YOUNGER_METRICS} - recorded
+    later = {*REFERENCE_ROWS, *YOUNGER_METRICS} - recorded
     found += [
         f"{name}: not among the recorded values"
         for name in sorted(set(scores) - set(expected["values"]))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from functools import cached_property
 
+import cv2
 import numpy as np
 import torch
 
@@ -31,7 +32,7 @@ from facedeblur_utils.training.experiments import (
 )
 from facedeblur_utils.training.trained import load_network
 
-SOLVED_DRAWS = 4  # of each face
+SOLVED_DRAWS = 5  # of each face
 
 
 class MixedPairs:
@@ -218,7 +219,8 @@ class LearntPairs(TransferPairs):
 class SolvedPairs(KindPairs):
     """Faces as a camera takes them, restored, and solved for nearly the right motion (run LSOLVED).
 
-    A face takes a third of a second, so that only SOLVED_DRAWS of each are made, and kept in memory.
+    A face takes a third of a second, so that only SOLVED_DRAWS of each are made, and kept in memory. The last
+    of them is of half the size, in a frame of its mirror images.
     """
 
     def __init__(self, paths: RunPaths, profile: Profile, split: str = "train"):
@@ -227,19 +229,39 @@ class SolvedPairs(KindPairs):
 
     def draw(self, indices, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """((blurred, restored, solved), sharp), uint8 (B, H, W, 9) and (B, H, W, 3)."""
-        sharp = self._faces["head"].batch(indices)[1]
+        sharp = self._faces["head"].batch(indices)[1].copy()
         masks = {part: pairs.mask_batch(part, indices) for part, pairs in self._faces.items()}
-        number, views = epoch % SOLVED_DRAWS, []
+        views = []
         for row, index in enumerate(indices):
-            key = seed, number, int(index)
+            number = int(epoch + index) % SOLVED_DRAWS
+            key, here = (seed, number, int(index)), {part: mask[row] for part, mask in masks.items()}
+            half = number == SOLVED_DRAWS - 1
+            small, small_masks = _halved(sharp[row], here) if half else (sharp[row], here)
             if key not in self._kept:
                 random = generator_for(seed, SOLVED, f"{number}/{self.image_ids[index]}")
-                here = {part: mask[row] for part, mask in masks.items()}
                 self._kept[key] = nearly_solved(
-                    random, sharp[row], here, self._restorer, self._profile.composite
+                    random, small, small_masks, self._restorer, self._profile.composite
                 )
-            views.append(self._kept[key])
+            views.append(_framed(self._kept[key], self.size))
+            sharp[row] = _framed(small, self.size)
         return np.stack(views), sharp
+
+
+def _halved(image: np.ndarray, masks: dict[str, np.ndarray]) -> tuple[np.ndarray, dict]:
+    """Both at half their size."""
+    side = len(image) // 2
+
+    def reduced(values: np.ndarray) -> np.ndarray:
+        return cv2.resize(values, (side, side), interpolation=cv2.INTER_AREA)
+
+    return reduced(image), {name: reduced(255 * mask.astype(np.uint8)) > 127 for name, mask in masks.items()}
+
+
+def _framed(image: np.ndarray, size: int) -> np.ndarray:
+    """`image` (h, h, C) in a frame of its mirror images, `size` wide."""
+    before = (size - len(image)) // 2
+    frame = before, size - len(image) - before
+    return np.pad(image, (frame, frame, (0, 0)), "symmetric")
 
 
 class MixedBatches(Batches):
