@@ -61,6 +61,8 @@ def test_an_uncertain_motion_is_not_undone(sure, solved, refined, monkeypatch):
 class View:
     """Evidence whose reblurred picture is `off`, at a `cost`; `error` is what a weak prior leaves."""
 
+    matte = None
+
     def __init__(self, off, cost, error):
         self.off, self.cost, self.error = off, cost, error
 

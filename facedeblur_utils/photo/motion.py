@@ -56,15 +56,16 @@ def trust(part: Part, how: Explanation) -> float:
 
 
 def undone(part: Part, how: Explanation, refiner: nn.Module | None = None) -> np.ndarray:
-    """The part without the motion, uint8 of the size of `fine`; mended by `refiner` where that is the view's.
+    """The part without the motion, uint8 of the size of `fine`; mended by `refiner` where there is one.
 
-    It has learnt from faces of that size alone.
+    It has learnt from faces of the view's size, so that a finer part gets what it changes there, enlarged.
     """
     view = to_tensor(part.view[None])
     solved = laid_over(view, _without_motion(view, how, part.known), how).clamp(0, 1)
+    pixels = as_pixels(solved)
+    mended = refine(refiner, part.view, part.restored, pixels, how) if refiner else pixels
     if part.fine.shape == part.view.shape:
-        pixels = as_pixels(solved)
-        return refine(refiner, part.view, part.restored, pixels, how) if refiner else pixels
+        return mended
     fine = to_tensor(part.fine[None])
     scaled = replace(how, motion=how.motion.scaled(part.factor), matte=_enlarged(how.matte, part.fine))
     evidence = Evidence(fine, fine, int(scaled.motion.length) + 2, how.gamma, scaled.matte)
@@ -73,7 +74,9 @@ def undone(part: Part, how: Explanation, refiner: nn.Module | None = None) -> np
     known = cv2.resize(part.known, part.fine.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     start = torch.nn.functional.interpolate(solved, size=fine.shape[-2:], mode="bicubic")
     how_much = {"start": in_light(start.clamp(0, 1), how.gamma), "rounds": 3, "steps": 12}
-    return as_pixels(laid_over(fine, _without_motion(fine, scaled, known, **how_much), scaled))
+    found = laid_over(fine, _without_motion(fine, scaled, known, **how_much), scaled)
+    change = to_tensor(mended[None]) - to_tensor(pixels[None])
+    return as_pixels(found + torch.nn.functional.interpolate(change, size=fine.shape[-2:], mode="bicubic"))
 
 
 def _without_motion(view: torch.Tensor, how: Explanation, known: np.ndarray, **how_much) -> torch.Tensor:

@@ -34,7 +34,9 @@ DISTANT = 1.1  # times the least distance, beyond which a cheap motion is one th
 # of SFB2, SB2SM without noise one and five by distance, none and four by cost, none and three by both.
 NOISY, COST_POWER = 4e-4, 2.5
 CURVED_GAIN = 0.9  # share of a line's cost that an arc's must stay below, and a path's of both
-BENT = 0.985  # share of a line's distance that a path's must stay below: 0.98 to 1 on faces under lines
+# Share of a line's distance that a path's must stay below to be looked at (on faces under lines 0.97 to 1), and
+# in a part of a picture, which shows less, or to tell light from stored values.
+BENT, CLEARLY_BENT = 0.965, 0.9
 FAR = 3  # times the least distance, from which light or stored values are out of the question
 
 
@@ -126,16 +128,17 @@ def _domain(
     apart = [_apart(view.reblurred(line), blurred, changed) for view, line in zip(views, lines, strict=True)]
     found = []
     for view, line, distance in zip(views, lines, apart, strict=True):
-        knots, cost = None, 1.0
+        motion, knots, share, cost = line, None, 1.0, 1.0
         if distance < FAR * min(apart):
             knots, share = nearest_path(view, line)
-            knots = knots if share < BENT else None
-        if knots is not None:
+        if share < CLEARLY_BENT:
+            motion = Motion.through(knots)
             kernel = kernel_of(torch.from_numpy(knots).float(), view.reach)
             distance = _apart(view.reblurred_by(kernel), blurred, changed)
         if strength < NOISY:
-            cost = view.costs([line if knots is None else Motion.through(knots)], strength)[0][0]
-        found.append((distance * cost**COST_POWER, view, line, knots))
+            cost = view.costs([motion], strength)[0][0]
+        bent = share < (BENT if view.matte is None else CLEARLY_BENT)
+        found.append((distance * cost**COST_POWER, view, line, knots if bent else None))
     _, view, line, knots = min(found, key=lambda each: each[0])
     return view, line, knots, strength
 
