@@ -34,8 +34,8 @@ DISTANT = 1.1  # times the least distance, beyond which a cheap motion is one th
 # of SFB2, SB2SM without noise one and five by distance, none and four by cost, none and three by both.
 NOISY, COST_POWER = 4e-4, 2.5
 CURVED_GAIN = 0.9  # share of a line's cost that an arc's must stay below, and a path's of both
-# Share of a line's distance that a path's must stay below to be looked at (on faces under lines 0.97 to 1), and
-# in a part of a picture, which shows less, or to tell light from stored values.
+# Share of a line's distance that a path's must stay below to be looked at (on faces under lines 0.97 to 1);
+# and in a part of a picture, which shows less, or to tell light from stored values.
 BENT, CLEARLY_BENT = 0.965, 0.9
 FAR = 3  # times the least distance, from which light or stored values are out of the question
 
@@ -86,25 +86,9 @@ def explain(
     trusted = weight if matte is None else edge_weight(matte) * (1.0 if weight is None else weight)
     views = [Evidence(blurred, restored, reach, gamma, matte, trusted) for gamma in gammas]
     view, line, knots, strength = _domain(views, blurred, changed)
-    line = _longer(view, line, strength)
-    line = view.cheapest(line, strength, spans=(0.4, 0.15))
-    arcs = [Motion(line.length, line.angle, turn) for turn in (0, -40, 40)]
-    costs, _ = view.costs(arcs, strength)
-    motion, cost = line, costs[0]
-    arc = view.cheapest(arcs[1 + costs[1:].argmin()], strength, curved=True, spans=(0.6, 0.3, 0.15))
-    arc_cost = view.costs([arc], strength)[0][0]
-    nearer, near = view.distances([arc, line])
-    if arc_cost < CURVED_GAIN * cost and nearer < DISTANT * near:
-        motion, cost = arc, arc_cost
-    if knots is not None:
-        left = view.costs([Motion.through(knots)], FIRST_STRENGTH)[1][0]
-        path = cheapest_path(view, knots, strength_for(left))
-        path_cost = view.costs([path], strength)[0][0]
-        nearer, near = view.distances([path, motion])
-        if path_cost < CURVED_GAIN * cost and nearer < DISTANT * near:
-            motion, cost = path, path_cost
+    motion, cost = _straight_or_bent(view, line, knots, strength)
     error = view.costs([motion], FIRST_STRENGTH)[1][0]
-    how = Explanation(motion, view.gamma, region, matte, strength_for(error), float(cost))
+    how = Explanation(motion, view.gamma, region, matte, strength_for(error), cost)
     if region != OWN:
         return how
     # Solved, the picture shows better than restored where it moved.
@@ -141,6 +125,26 @@ def _domain(
         found.append((distance * cost**COST_POWER, view, line, knots if bent else None))
     _, view, line, knots = min(found, key=lambda each: each[0])
     return view, line, knots, strength
+
+
+def _straight_or_bent(
+    view: Evidence, line: Motion, knots: np.ndarray | None, strength: float
+) -> tuple[Motion, float]:
+    """The cheapest line near `line`, or an arc or a path that is clearly cheaper, and what it costs."""
+    motion = view.cheapest(_longer(view, line, strength), strength, spans=(0.4, 0.15))
+    arcs = [Motion(motion.length, motion.angle, turn) for turn in (0, -40, 40)]
+    costs, _ = view.costs(arcs, strength)
+    cost = float(costs[0])
+    bent = [view.cheapest(arcs[1 + costs[1:].argmin()], strength, curved=True, spans=(0.6, 0.3, 0.15))]
+    if knots is not None:
+        left = view.costs([Motion.through(knots)], FIRST_STRENGTH)[1][0]
+        bent.append(cheapest_path(view, knots, strength_for(left)))
+    for other in bent:
+        other_cost = float(view.costs([other], strength)[0][0])
+        nearer, near = view.distances([other, motion])
+        if other_cost < CURVED_GAIN * cost and nearer < DISTANT * near:
+            motion, cost = other, other_cost
+    return motion, cost
 
 
 def _apart(one: Tensor, other: Tensor, weight: Tensor) -> float:
