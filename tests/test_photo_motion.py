@@ -1,7 +1,9 @@
 """Physics in photos: the motion is found, told, and undone in all pixels, or the network's result stays."""
 
+import cv2
 import numpy as np
 import pytest
+import torch
 from everything import sample
 
 from facedeblur_utils.blur import operators
@@ -10,7 +12,9 @@ from facedeblur_utils.blur.kernels import disk_kernel, linear_motion_kernel
 from facedeblur_utils.data import alignment
 from facedeblur_utils.data.segmentation import open_landmarker
 from facedeblur_utils.errors import UsageError
-from facedeblur_utils.photo import command, deblur
+from facedeblur_utils.models import published
+from facedeblur_utils.photo import command, deblur, motion
+from facedeblur_utils.physics.blind import Explanation
 from facedeblur_utils.physics.motion import Motion
 
 WIDTH = 178
@@ -68,12 +72,19 @@ def test_an_angle_is_told_as_it_is_in_the_photo():
     assert (back.length, back.angle) == pytest.approx((10, 30))
 
 
-def test_what_no_motion_explains_stays_as_the_network_made_it(landmarker):
-    blurred = operators.convolve(sample(14, 0), disk_kernel(0.03 * WIDTH))
+def test_what_no_motion_explains_is_not_undone(landmarker):
+    sharp = sample(14, 0)
+    blurred = operators.convolve(sharp, disk_kernel(0.03 * WIDTH))
     by_network = deblur.deblur_photo(blurred, method="restorer", landmarker=landmarker)
     done = deblur.deblur_photo(blurred, method="both", landmarker=landmarker)
     assert done.motions and not done.motions[0].kept and "not undone" in done.text
-    np.testing.assert_array_equal(done.image, by_network.image)
+    assert psnr(done.image, sharp) > psnr(by_network.image, sharp) - 0.5
+    # Where no network judges it, an uncertain motion changes nothing.
+    steps = deblur.Steps(published.load(), "both", deblur.SHARP_ENOUGH, 128)
+    part = motion.Part(*(blurred[:128, :128],) * 3, np.ones((128, 128), np.float32))
+    how = Explanation(Motion(9.0, 30.0), 1.0, "whole", None, 1e-4, 0.0)
+    pixels, found = deblur._chosen(part, how, how.motion, steps)
+    assert not found.kept and pixels is part.restored
 
 
 def test_a_whole_picture_is_undone_too():
@@ -82,6 +93,31 @@ def test_a_whole_picture_is_undone_too():
     done = deblur.deblur_photo(blurred, everywhere=True, method="physics")
     assert psnr(done.image, face) > psnr(blurred, face) + 6
     assert "the whole picture was restored" in done.text and "; it moved 14" in done.text
+
+
+@pytest.mark.parametrize("factor", [1, 3])
+def test_the_refiner_s_change_is_laid_over_the_solved_part_enlarged(factor):
+    size = 48
+    kernel = linear_motion_kernel(5 * factor, 20)
+    sharp = cv2.resize(sample(121, 0)[30:126, 30:126], (size * factor,) * 2, interpolation=cv2.INTER_AREA)
+    fine = operators.convolve(sharp, kernel)
+    view = cv2.resize(fine, (size, size), interpolation=cv2.INTER_AREA)
+    part = motion.Part(view, view, fine, np.ones((size, size), np.float32))
+    how = Explanation(Motion(5.0, 20.0), 1.0, "whole", None, 1e-4, 0.0)
+    change = np.zeros((size, size, 3), np.float32)
+    change[10:30, 10:30] = 0.2  # a network that adds a square
+
+    class Adds(torch.nn.Conv2d):
+        def forward(self, views):
+            return views[:, 6:] + torch.from_numpy(change.transpose(2, 0, 1))
+
+    plain, mended = (motion.undone(part, how, refiner, True)[0] for refiner in (None, Adds(9, 3, 1)))
+    assert plain.shape == mended.shape == fine.shape
+    added = mended.astype(float) - plain
+    inside, outside = np.s_[12 * factor : 28 * factor, 12 * factor : 28 * factor], np.s_[34 * factor :]
+    dark = plain[inside] < 200  # where it isn't clipped
+    assert dark.mean() > 0.5 and added[inside][dark].mean() == pytest.approx(51, abs=1)
+    assert np.abs(added[outside]).max() <= 1
 
 
 def test_a_view_has_room_and_puts_the_face_in_its_middle():

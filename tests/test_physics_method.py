@@ -47,15 +47,31 @@ def test_only_the_region_that_moved_counts():
     assert confidence(view, SHARP, explained(Motion(9.0, 30.0))) < method.SURE
 
 
-@pytest.mark.parametrize("sure, solved, refined", [(method.SURE, 1, 2), (method.SURE - 0.01, 0, 0)])
-def test_an_uncertain_motion_is_not_undone(sure, solved, refined, monkeypatch):
+@pytest.mark.parametrize(
+    "sure, refiner, expected",
+    [
+        (method.LIKELY, 5, (0, 4, 5)),
+        (method.LIKELY, 1, (0, 0, 1)),  # it doesn't keep what was solved
+        (method.LIKELY - 0.01, 5, (0, 0, 0)),
+        (method.SURE, None, (0, 4, 4)),
+        (method.SURE - 0.01, None, (0, 0, 0)),
+    ],
+)
+def test_an_uncertain_motion_is_not_undone(sure, refiner, expected, monkeypatch):
     steps = {"restore": np.zeros((1, 8, 8, 3), np.uint8), "masks_in": {}, "explain": explained(Motion(5, 0))}
-    steps |= {"confidence": sure, "undo": torch.full((1, 3, 8, 8), 1 / 255), "refine": np.full((8, 8, 3), 2)}
+    steps |= {"confidence": sure, "undo": torch.full((1, 3, 8, 8), 4 / 255)}
+    steps |= {"refine": np.full((8, 8, 3), refiner or 0, np.uint8)}
     for name, value in steps.items():
         monkeypatch.setattr(method, name, lambda *args, value=value, **options: value)
-    done = method.deblur_by_physics(np.zeros((8, 8, 3), np.uint8), None, None, refiner=object())
-    done = method.Deblurring(*(each[0, 0] for each in (done.restored, done.solved, done.refined)), None, sure)
-    assert (done.restored[0], done.solved[0], done.refined[0]) == (0, solved, refined)
+    network = None if refiner is None else object()
+    done = method.deblur_by_physics(np.zeros((8, 8, 3), np.uint8), None, None, refiner=network)
+    assert tuple(int(each[0, 0, 0]) for each in (done.restored, done.solved, done.refined)) == expected
+
+
+@pytest.mark.parametrize("refined, kept", [(3, False), (5, False), (6, True), (10, True)])
+def test_what_is_clearly_nearer_to_the_solved_picture_is_kept(refined, kept):
+    pictures = (np.full((4, 4, 3), value, np.uint8) for value in (refined, 0, 10))
+    assert method.keeps(*pictures) is kept
 
 
 class View:

@@ -24,7 +24,7 @@ from facedeblur_utils.photo.pictures import Picture
 from facedeblur_utils.photo.search import Restore, search
 from facedeblur_utils.physics import METHODS
 from facedeblur_utils.physics.blind import Explanation
-from facedeblur_utils.physics.method import SURE, masks_in
+from facedeblur_utils.physics.method import least_confidence, masks_in
 from facedeblur_utils.physics.motion import Motion
 
 NO_IMAGE = np.zeros((0, 0, 3), np.uint8)
@@ -256,9 +256,11 @@ def _chosen(
     """What the method makes of a part, uint8, in the size of its view or in its fine size."""
     if how is None:
         return part.restored, None
-    sure = trust(part, how)
-    found = Found(how, sure, in_photo, kept=steps.method == "physics" or sure >= SURE)
-    return (undone(part, how, steps.refiner) if found.kept else part.restored), found
+    sure, forced = trust(part, how), steps.method == "physics"
+    if not forced and sure < least_confidence(steps.refiner):
+        return part.restored, Found(how, sure, in_photo, kept=False)
+    pixels, kept = undone(part, how, steps.refiner, forced)
+    return pixels, Found(how, sure, in_photo, kept)
 
 
 def _to_pixels(face: PhotoFace, side: int, room: float) -> np.ndarray:

@@ -9,7 +9,7 @@ from torch import nn
 
 from facedeblur_utils.models.apply import to_tensor
 from facedeblur_utils.physics.blind import FIRST_STRENGTH, Explanation, explain, laid_over, strength_for, undo
-from facedeblur_utils.physics.method import as_pixels, confidence, reach_of, refine
+from facedeblur_utils.physics.method import as_pixels, confidence, keeps, reach_of, refine
 from facedeblur_utils.physics.motion import Evidence, Motion, in_light
 
 UNKNOWN = 8  # pixels at the border of a view whose surroundings are not in it
@@ -55,17 +55,22 @@ def trust(part: Part, how: Explanation) -> float:
     return confidence(*_tensors(part), how, _inner(part.known, UNKNOWN))
 
 
-def undone(part: Part, how: Explanation, refiner: nn.Module | None = None) -> np.ndarray:
-    """The part without the motion, uint8 of the size of `fine`; mended by `refiner` where there is one.
+def undone(
+    part: Part, how: Explanation, refiner: nn.Module | None = None, forced: bool = False
+) -> tuple[np.ndarray, bool]:
+    """The part without the motion, uint8 of the size of `fine`, mended by `refiner`; and whether it is kept.
 
-    It has learnt from faces of the view's size, so that a finer part gets what it changes there, enlarged.
+    The refiner has learnt from faces of the view's size, so that a finer part gets what it changes there,
+    enlarged. If it doesn't keep what was solved, and that isn't `forced`, its picture is the result, of the
+    view's size.
     """
     view = to_tensor(part.view[None])
     solved = laid_over(view, _without_motion(view, how, part.known), how).clamp(0, 1)
     pixels = as_pixels(solved)
     mended = refine(refiner, part.view, part.restored, pixels, how) if refiner else pixels
-    if part.fine.shape == part.view.shape:
-        return mended
+    kept = forced or refiner is None or keeps(mended, part.restored, pixels)
+    if not kept or part.fine.shape == part.view.shape:
+        return mended, kept
     fine = to_tensor(part.fine[None])
     scaled = replace(how, motion=how.motion.scaled(part.factor), matte=_enlarged(how.matte, part.fine))
     evidence = Evidence(fine, fine, int(scaled.motion.length) + 2, how.gamma, scaled.matte)
@@ -76,7 +81,8 @@ def undone(part: Part, how: Explanation, refiner: nn.Module | None = None) -> np
     how_much = {"start": in_light(start.clamp(0, 1), how.gamma), "rounds": 3, "steps": 12}
     found = laid_over(fine, _without_motion(fine, scaled, known, **how_much), scaled)
     change = to_tensor(mended[None]) - to_tensor(pixels[None])
-    return as_pixels(found + torch.nn.functional.interpolate(change, size=fine.shape[-2:], mode="bicubic"))
+    found = found + torch.nn.functional.interpolate(change, size=fine.shape[-2:], mode="bicubic")
+    return as_pixels(found), True
 
 
 def _without_motion(view: torch.Tensor, how: Explanation, known: np.ndarray, **how_much) -> torch.Tensor:
