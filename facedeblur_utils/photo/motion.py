@@ -60,9 +60,9 @@ def undone(
 ) -> tuple[np.ndarray, bool]:
     """The part without the motion, uint8 of the size of `fine`, mended by `refiner`; and whether it is kept.
 
-    The refiner has learnt from faces of the view's size, so that a finer part gets what it changes there,
-    enlarged. If it doesn't keep what was solved, and that isn't `forced`, its picture is the result, of the
-    view's size.
+    The refiner has learnt from faces of the view's size, so that a finer part gets what it changes in it at
+    that size, enlarged. If it doesn't keep what was solved, and that isn't `forced`, its picture is the
+    result, of the view's size.
     """
     view = to_tensor(part.view[None])
     solved = laid_over(view, _without_motion(view, how, part.known), how).clamp(0, 1)
@@ -80,7 +80,11 @@ def undone(
     start = torch.nn.functional.interpolate(solved, size=fine.shape[-2:], mode="bicubic")
     how_much = {"start": in_light(start.clamp(0, 1), how.gamma), "rounds": 3, "steps": 12}
     found = laid_over(fine, _without_motion(fine, scaled, known, **how_much), scaled)
-    change = to_tensor(mended[None]) - to_tensor(pixels[None])
+    if refiner is None:
+        return as_pixels(found), True
+    small = cv2.resize(as_pixels(found), part.view.shape[1::-1], interpolation=cv2.INTER_AREA)
+    mended = refine(refiner, part.view, part.restored, small, how)
+    change = to_tensor(mended[None]) - to_tensor(small[None])
     found = found + torch.nn.functional.interpolate(change, size=fine.shape[-2:], mode="bicubic")
     return as_pixels(found), True
 

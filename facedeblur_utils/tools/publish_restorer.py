@@ -107,7 +107,8 @@ The weights derive from CelebA, whose terms allow non-commercial research only; 
 
 `refiner.safetensors` (facts in `refiner.json`) is a network of the same shape that mends what physics made of
 a picture, made by `python -m facedeblur_utils.tools.publish_refiner`, under the same terms. It begins with
-the restorer's weights and sees a face blurred, restored and solved for nearly the right motion.
+the restorer's weights and sees a face blurred, restored and solved, mostly for nearly the right motion; three
+in ten for a path that is only near it, so that it learns when to fall back to the restored face.
 
 `head_segmenter.safetensors` (facts in `head_segmenter.json`) is the study's small DeepLabV3, made by
 `python -m facedeblur_utils.tools.train_head_segmenter`, under the same terms.
