@@ -72,6 +72,14 @@ def test_an_angle_is_told_as_it_is_in_the_photo():
     assert (back.length, back.angle) == pytest.approx((10, 30))
 
 
+def test_a_path_that_is_no_arc_is_told():
+    knots = np.array([[0.0, 0.0], [4.0, 0.0], [6.0, 3.0]])
+    how = Explanation(Motion.through(knots), 1.0, "whole", None, 1e-4, 0.0)
+    text = str(deblur.Found(how, 0.7, how.motion.scaled(2), True))
+    assert text.startswith("moved 15.3 px at") and "along a curve (everything" in text
+    assert "curve" not in str(deblur.Found(how, 0.7, Motion(5, 30), True))
+
+
 def test_what_no_motion_explains_is_not_undone(landmarker):
     sharp = sample(14, 0)
     blurred = operators.convolve(sharp, disk_kernel(0.03 * WIDTH))

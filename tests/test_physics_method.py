@@ -101,6 +101,31 @@ def test_cost_tells_light_from_stored_values_only_without_noise(error, chosen, m
     assert (strength < blind.NOISY) == bool(chosen)
 
 
+BEND = np.array([[0.0, 0.0], [2.0, 0.0], [4.0, 1.0], [4.0, 3.0], [3.0, 5.0]])
+
+
+@pytest.mark.parametrize(
+    "share, in_part, chosen, bent",
+    [(0.89, False, 1, True), (0.95, False, 0, True), (0.97, False, 0, False), (0.95, True, 0, False)],
+)
+def test_only_a_path_that_is_clearly_nearer_tells_light_from_stored_values(
+    share, in_part, chosen, bent, monkeypatch
+):
+    class Bent(View):
+        reach = 9
+
+        def reblurred_by(self, kernel):
+            return torch.full((1, 3, 8, 8), self.off / 2 if self is views[1] else self.off)
+
+    views = [Bent(0.10, 1.0, 1e-4), Bent(0.11, 1.0, 1e-4)]  # along its path the second is nearer
+    for view in views:
+        view.matte = torch.ones(1, 1, 8, 8) if in_part else None
+    monkeypatch.setattr(blind, "nearest_path", lambda view, line: (BEND, share))
+    found, line, knots, _ = blind._domain(views, torch.zeros(1, 3, 8, 8), torch.ones(1, 1, 8, 8))
+    assert found is views[chosen] and line == Motion(9.0, 30.0)
+    assert (knots is BEND) == bent
+
+
 def test_what_did_not_move_is_not_refined():
     half = torch.zeros(1, 1, 96, 96)
     half[..., :48] = 1

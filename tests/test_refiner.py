@@ -58,6 +58,15 @@ def test_a_new_one_leaves_the_solved_picture_as_it_is_and_looks_at_all_three():
         assert (network(other) - found).abs().max() > 1e-4
 
 
+def test_its_weights_are_averaged_in_every_profile():
+    profile = load_profile("smoke")
+    run = experiments.refiner_run(profile)
+    net = torch.nn.Linear(1, 1)
+    optimizers = {"refiner": torch.optim.SGD(net.parameters(), lr=1.0)}
+    average = setup.average_of(run, profile, {"refiner": net}, optimizers, torch.device("cpu"))
+    assert average is not None and NETWORKS["blurrer"].average_in(profile) == 0
+
+
 def test_its_size_is_told_without_reading_weights(monkeypatch):
     monkeypatch.setattr(published, "load", lambda: pytest.fail("weights were read"))
     profile = load_profile("smoke")

@@ -1,7 +1,8 @@
 """Motions along any path: its knots are moved until they explain a blurred picture best.
 
-A kernel of free pixels fits noise, and costs least where it hardly blurs (measured: 4 dB behind). A path is
-non-negative, sums to 1 and holds together by construction, and has few numbers to find.
+A path's kernel is non-negative, sums to 1 and holds together by construction, and has few numbers to find.
+One of free pixels, found by turns with the picture, fits noise and costs least where it hardly blurs: on
+validation faces under inertial trajectories it gained 3 dB less than a path, under lines 1 to 5 dB less.
 """
 
 from collections.abc import Callable
