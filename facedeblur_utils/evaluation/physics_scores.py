@@ -23,7 +23,7 @@ from facedeblur_utils.physics.reference import known_kernel
 from facedeblur_utils.profiles import Profile
 
 RESTORER, KNOWN, BLIND, REFINED = "restorer", "true kernel", "blind", "refined"
-FACES = {"smoke": 1, "sample": 2}  # of shortened profiles: the blind method takes about a second a face
+FACES = {"smoke": 1, "sample": 2}  # of shortened profiles: the blind method takes seconds a face
 FEWER_SETS = {"smoke": ("frames_light_noise",)}  # of HARDER
 
 

@@ -71,22 +71,29 @@ def undone(
     kept = forced or refiner is None or keeps(mended, part.restored, pixels)
     if not kept or part.fine.shape == part.view.shape:
         return mended, kept
+    found = _undone_finely(part, how, solved)
+    if refiner is None:
+        return as_pixels(found), True
+    small = cv2.resize(as_pixels(found), part.view.shape[1::-1], interpolation=cv2.INTER_AREA)
+    mended = refine(refiner, part.view, part.restored, small, how)
+    change = to_tensor(mended[None]) - to_tensor(small[None])
+    return as_pixels(found + _interpolated(change, part.fine)), True
+
+
+def _undone_finely(part: Part, how: Explanation, solved: torch.Tensor) -> torch.Tensor:
+    """The fine part (1, 3, h, w) without the motion, begun from the `solved` view."""
     fine = to_tensor(part.fine[None])
     scaled = replace(how, motion=how.motion.scaled(part.factor), matte=_enlarged(how.matte, part.fine))
     evidence = Evidence(fine, fine, int(scaled.motion.length) + 2, how.gamma, scaled.matte)
     error = evidence.costs([scaled.motion], FIRST_STRENGTH)[1][0]
     scaled = replace(scaled, strength=strength_for(error))
     known = cv2.resize(part.known, part.fine.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-    start = torch.nn.functional.interpolate(solved, size=fine.shape[-2:], mode="bicubic")
-    how_much = {"start": in_light(start.clamp(0, 1), how.gamma), "rounds": 3, "steps": 12}
-    found = laid_over(fine, _without_motion(fine, scaled, known, **how_much), scaled)
-    if refiner is None:
-        return as_pixels(found), True
-    small = cv2.resize(as_pixels(found), part.view.shape[1::-1], interpolation=cv2.INTER_AREA)
-    mended = refine(refiner, part.view, part.restored, small, how)
-    change = to_tensor(mended[None]) - to_tensor(small[None])
-    found = found + torch.nn.functional.interpolate(change, size=fine.shape[-2:], mode="bicubic")
-    return as_pixels(found), True
+    start = in_light(_interpolated(solved, part.fine).clamp(0, 1), how.gamma)
+    return laid_over(fine, _without_motion(fine, scaled, known, start=start, rounds=3, steps=12), scaled)
+
+
+def _interpolated(image: torch.Tensor, fine: np.ndarray) -> torch.Tensor:
+    return torch.nn.functional.interpolate(image, size=fine.shape[:2], mode="bicubic")
 
 
 def _without_motion(view: torch.Tensor, how: Explanation, known: np.ndarray, **how_much) -> torch.Tensor:

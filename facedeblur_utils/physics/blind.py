@@ -59,7 +59,7 @@ class Explanation:
 def strength_for(error: float) -> float:
     """Strength of the prior for a mean squared `error` of grey values that was left at FIRST_STRENGTH."""
     size = np.sqrt(3 * max(error, 0))  # of one channel
-    return float(np.clip(CLEAN_STRENGTH * (size / CLEAN_ERROR) ** STRENGTH_POWER, *STRENGTHS))
+    return float(np.clip(float(CLEAN_STRENGTH * (size / CLEAN_ERROR) ** STRENGTH_POWER), *STRENGTHS))
 
 
 def explain(

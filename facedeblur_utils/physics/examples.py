@@ -41,20 +41,15 @@ def nearly_solved(
     motion but for errors as the blind method makes them, which takes twelve times as long. Or blurred along
     another path, and solved for the one nearest to the restored picture, or nearly the best one.
     """
-    any_path = random.random() < OTHER_SHARE
-    if any_path:
+    if random.random() < OTHER_SHARE:
         blurred, gamma = _along_any_path(random, sharp)
+        restored = restore(restorer, blurred[None])[0]
+        how = _near_path(random, blurred, (restored, sharp), gamma)
     else:
         blurred, taken = _along_arc(random, sharp, masks, composite)
-    restored = restore(restorer, blurred[None])[0]
-    view, guess = to_tensor(blurred[None]), to_tensor(restored[None])
-    if any_path:
-        known = guess if random.random() < 0.5 else to_tensor(sharp[None])
-        evidence = Evidence(view, known, reach_of(len(sharp)), gamma)
-        motion = Motion.through(nearest_path(evidence, evidence.nearest_line())[0])
-        how = Explanation(motion, gamma, "whole", None, 0.0, 0.0)
-    else:
+        restored = restore(restorer, blurred[None])[0]
         how = _nearly(random, taken, masks)
+    view, guess = to_tensor(blurred[None]), to_tensor(restored[None])
     evidence = Evidence(view, guess, int(how.motion.length) + 2, how.gamma, how.matte)
     how = replace(how, strength=strength_for(evidence.costs([how.motion], FIRST_STRENGTH)[1][0]))
     solved = as_pixels(laid_over(view, undo(view, how), how))
@@ -79,6 +74,16 @@ def _along_any_path(random: np.random.Generator, sharp: np.ndarray) -> tuple[np.
     jpeg = (60, 99) if random.random() < 0.4 else None
     gamma = LIGHT if random.random() < 0.5 else 1.0
     return photograph(sharp, blur.linear, random, Camera(gamma, jpeg=jpeg, **noise)), gamma
+
+
+def _near_path(
+    random: np.random.Generator, blurred: np.ndarray, known: tuple[np.ndarray, np.ndarray], gamma: float
+) -> Explanation:
+    """The path whose blur of one of the two `known` pictures is nearest to `blurred`; uint8 (H, W, 3)."""
+    picture = known[int(random.random() >= 0.5)]
+    view = Evidence(to_tensor(blurred[None]), to_tensor(picture[None]), reach_of(len(blurred)), gamma)
+    motion = Motion.through(nearest_path(view, view.nearest_line())[0])
+    return Explanation(motion, gamma, "whole", None, 0.0, 0.0)
 
 
 def _nearly(random: np.random.Generator, taken: Taken, masks: dict[str, np.ndarray]) -> Explanation:

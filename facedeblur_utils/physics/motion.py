@@ -108,11 +108,21 @@ def costs_of(
 
     `light` (B, 1, H, W) are blurred pictures, means of three channels; `slope` and `weight` as in `solve`.
     """
-    strength = strength / 3  # a mean of three channels has a third of the noise
-    found = solve(blur, light, strength, weight=weight, slope=slope, rounds=ROUNDS, steps=STEPS)
-    error = (weight * ((blur.apply(found) - light) / slope).square()).mean(dim=(1, 2, 3))
-    cost = error + strength * prior(found, slope) / light[0, 0].numel()
+    cost, error = _costs(blur, light, slope, weight, strength)
     return cost.numpy(), error.numpy()
+
+
+def _costs(blur, light: Tensor, slope: Tensor, weight: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+    """The same as tensors, with the gradients of the blur's kernels.
+
+    The best picture costs least, so that the cost changes as if that picture stayed as it is.
+    """
+    strength = strength / 3  # a mean of three channels has a third of the noise
+    with torch.no_grad():
+        found = solve(blur, light, strength, weight=weight, slope=slope, rounds=ROUNDS, steps=STEPS)
+        least = strength * prior(found, slope) / light[0, 0].numel()
+    error = (weight * ((blur.apply(found) - light) / slope).square()).mean(dim=(1, 2, 3))
+    return error + least, error
 
 
 def believed(blurred: Tensor) -> Tensor:
@@ -141,12 +151,17 @@ class Evidence:
 
     def distances(self, motions: list[Motion]) -> np.ndarray:
         """(N,) mean squared distance of the restored picture, blurred by each motion, from the blurred."""
-        found = []
-        for start in range(0, len(motions), 16):
-            blur = Convolution(kernels_of(motions[start : start + 16], self._side), self._light.shape[-2:])
-            apart = self._fit_weight * (blur.apply(self._restored) - self._light).square()
-            found.append(apart.mean(dim=(1, 2, 3)))
-        return torch.cat(found).numpy()
+        kernels = kernels_of(motions, self._side)
+        return torch.cat([self._distances(part) for part in kernels.split(16)]).numpy()
+
+    def distance(self, kernel: Tensor) -> Tensor:
+        """The same for one `kernel` (k, k), which may shift the picture, with gradients."""
+        return self._distances(kernel[None])[0]
+
+    def _distances(self, kernels: Tensor) -> Tensor:
+        blur = Convolution(kernels, self._light.shape[-2:])
+        apart = self._fit_weight * (blur.apply(self._restored) - self._light).square()
+        return apart.mean(dim=(1, 2, 3))
 
     def reblurred(self, motion: Motion) -> Tensor:
         """The restored picture, blurred by `motion` everywhere, in stored values (1, 3, H, W)."""
@@ -160,29 +175,16 @@ class Evidence:
     def costs(self, motions: list[Motion], strength: float) -> tuple[np.ndarray, np.ndarray]:
         """(N,) cost per pixel of the best grey picture that each motion allows, and the error left in it."""
         light = in_light(self._grey, self.gamma).expand(len(motions), -1, -1, -1)
-        blur = Convolution(kernels_of(motions), light.shape[-2:])
-        blur = blur if self.matte is None else Part(blur, self.matte)
-        return costs_of(blur, light, self._slope, self.weight, strength)
-
-    def distance(self, kernel: Tensor) -> Tensor:
-        """As `distances` for one `kernel` (k, k), with gradients, which may shift the picture."""
-        blur = Convolution(kernel[None], self._light.shape[-2:])
-        return (self._fit_weight * (blur.apply(self._restored) - self._light).square()).mean()
+        return costs_of(self._blur(kernels_of(motions)), light, self._slope, self.weight, strength)
 
     def cost(self, kernel: Tensor, strength: float) -> Tensor:
-        """As `costs` for one `kernel` (k, k), with gradients.
-
-        The best picture costs least, so that the cost changes as if that picture stayed as it is.
-        """
+        """The same for one `kernel` (k, k), with gradients."""
         light = in_light(self._grey, self.gamma)
-        blur = Convolution(kernel[None], light.shape[-2:])
-        blur = blur if self.matte is None else Part(blur, self.matte)
-        with torch.no_grad():
-            found = solve(
-                blur, light, strength / 3, weight=self.weight, slope=self._slope, rounds=ROUNDS, steps=STEPS
-            )
-            least = strength / 3 * prior(found, self._slope)[0] / light.numel()
-        return least + (self.weight * ((blur.apply(found) - light) / self._slope).square()).mean()
+        return _costs(self._blur(kernel[None]), light, self._slope, self.weight, strength)[0][0]
+
+    def _blur(self, kernels: Tensor) -> Convolution | Part:
+        blur = Convolution(kernels, self._light.shape[-2:])
+        return blur if self.matte is None else Part(blur, self.matte)
 
     def nearest_line(self) -> Motion:
         """The line with the least distance."""
