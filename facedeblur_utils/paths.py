@@ -29,6 +29,11 @@ def is_plain(name: str) -> bool:
     return bool(PLAIN_NAME.fullmatch(name)) and not RESERVED.fullmatch(name) and name[-1] != "."
 
 
+def kept_seeds(profile_name: str) -> Path:
+    """Folder of the scores and training facts of single training seeds, of all machines."""
+    return EXPECTED / "seeds" / profile_name
+
+
 def cache_folder() -> Path:
     """Folder of downloaded assets: `FACEDEBLUR_CACHE`, else the user's cache folder."""
     return Path(os.environ.get("FACEDEBLUR_CACHE") or platformdirs.user_cache_dir("facedeblur"))

@@ -9,6 +9,7 @@ from test_hypothesis_tests import made_up
 from facedeblur_utils.evaluation import contrasts
 
 INSIDE = {"region": "face"}
+NO_SPREAD = contrasts.spread_within({})
 
 
 def by_seed(shifts):
@@ -31,7 +32,7 @@ def test_eight_are_declared_inside_the_face():
 def test_many_images_of_one_seed_decide_nothing():
     table = contrasts.test_contrasts(made_up({"A": 2.0, "G": 2.0}, images=200).assign(**INSIDE))
     assert (table["verdict"] == "open: one seed").all() and table["low"].isna().all()
-    assert (contrasts.print_table(table)["p (Holm)"] == "").all()
+    assert (contrasts.print_table(table, NO_SPREAD)["p (Holm)"] == "").all()
 
 
 def test_seeds_that_disagree_leave_it_open():
@@ -64,7 +65,10 @@ def test_interval_and_tests_are_those_of_closed_forms():
 
 
 def test_spread_within_a_training_is_that_of_its_last_epochs():
-    history = pd.DataFrame({"val_psnr": [10.0, 20.0, *[25.0, 25.4] * 5]})
-    steady = pd.DataFrame({"val_psnr": np.full(12, 24.0)})
+    history = pd.DataFrame({"val_psnr": [10.0, 20.0, *[25.0, 25.4] * 5], "val_ssim": 0.8})
+    steady = pd.DataFrame({"val_psnr": np.full(12, 24.0), "val_ssim": 0.7})
     found = contrasts.spread_within({("ASFB1", 1): history, ("ASFB2", 1): steady, ("NSFB1", 1): history})
-    assert found == {"autoencoder": pytest.approx(np.std([25.0, 25.4] * 5, ddof=1) / 2)}
+    half = np.std([25.0, 25.4] * 5, ddof=1) / 2
+    assert found.to_dict() == {("psnr", "autoencoder"): pytest.approx(half), ("ssim", "autoencoder"): 0}
+    table = contrasts.print_table(contrasts.test_contrasts(by_seed([0.1])), found)
+    assert table["In a run"].tolist() == pytest.approx([half] * 4 + [np.nan] * 4, nan_ok=True)

@@ -250,6 +250,28 @@ def test_seed_table_is_mean_and_deviation_over_the_seeds():
     }
 
 
+def test_captions_count_the_seeds_of_their_metrics():
+    models = ["input", "ASFB1", "ASFB1.seed3", "ASFB1_last"]
+    scores = pd.DataFrame({"model": models, "metric": "psnr"})
+    scores = pd.concat([scores, scores[:2].assign(metric="vif")])
+    assert result_tables.seeds_words(scores) == "means over 2 training seeds"
+    assert result_tables.seeds_words(scores, ("vif",)) == "one training seed"
+
+
+def test_weights_of_the_last_step_stand_below_their_running_mean():
+    models = ["input", *result_tables.MODELS, *result_tables.EXTRA_MODELS, "GSB2SM_last"]
+    rows = [
+        (model, d, m, "whole", n)
+        for n, model in enumerate(models)
+        for d in DATASETS
+        for m in ("psnr", "ssim")
+    ]
+    scores = pd.DataFrame(rows, columns=["model", "dataset", "metric", "region", "value"])
+    gains = result_tables.gain_table(scores)
+    assert list(gains.index[-len(result_tables.EXTRA_MODELS) - 2 :][:2]) == ["GSB2SM", "GSB2SM (last step)"]
+    assert gains.loc["GSB2SM (last step)", ("SFB1", "PSNR")] == len(models) - 1
+
+
 def test_classical_reference_undoes_known_blur_and_leaves_the_rest_alone():
     for name in ("SFB1", "SB1SD"):
         pairs = MadeUpPairs(name)

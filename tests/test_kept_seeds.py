@@ -26,7 +26,7 @@ def scores_of(seeds, value):
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     """Runs of a profile from any seed, as if trained; `code["text"]` stands for the code of the networks."""
-    monkeypatch.setattr(kept_seeds, "EXPECTED", tmp_path / "expected")
+    monkeypatch.setattr(kept_seeds.places, "EXPECTED", tmp_path / "expected")
     code = {"text": "one"}
     monkeypatch.setattr(kept_seeds, "_identity", lambda run, profile, paths: f"{run.name} {code['text']}")
 

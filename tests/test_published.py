@@ -13,6 +13,7 @@ from facedeblur_utils.profiles import load_profile
 from facedeblur_utils.reporting import architecture_results, kind_results, loss_results, result_tables
 from facedeblur_utils.running import verify
 from facedeblur_utils.running.pipeline import FIGURES, TABLES
+from facedeblur_utils.tools import readme_results
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PUBLISHED = RunPaths("study").figures
@@ -92,28 +93,48 @@ def test_gains_by_network_are_those_of_their_file():
     gains = pd.read_csv(EXPECTED / "architecture_gains.csv")
     assert sorted(gains["seed"].unique()) == [1, 2, 3]
     of = gains.groupby(["network", "dataset"])["gain"].agg(["mean", "std"])
+    costs = architecture_results.costs(load_profile("architectures")).round()
     rows, networks = table_after("Which network?"), list(gains["network"].unique())
     assert [row[0] for row in rows] == [architecture_results.words(name) for name in networks]
-    for network, (*_, first, second, third, fourth) in zip(networks, rows, strict=True):
+    for network, (_, parameters, adds, first, second, third, fourth) in zip(networks, rows, strict=True):
+        assert [float(parameters), float(adds)] == costs.loc[network].tolist()
         for dataset, cell in zip(DATASETS, (first, second, third, fourth), strict=True):
             found = [number(part) for part in cell.split(" ± ")]
             assert found == pytest.approx(of.loc[network, dataset].tolist(), abs=0.0051)
 
 
+def published_scores() -> pd.DataFrame:
+    """Of the run that was published, and of the kept seeds that its tables count in."""
+    trainings = PUBLISHED / "tables" / "table_x_trainings.csv"
+    seeds = pd.read_csv(trainings)["seed"].tolist() if trainings.is_file() else [1]
+    parts = [pd.read_csv(PUBLISHED / "scores.csv.gz")]
+    for seed in seeds[1:]:
+        part = pd.read_csv(EXPECTED / "seeds" / "study" / f"seed_{seed}.csv.gz")
+        parts.append(part.assign(model=part["model"] + f".seed{seed}"))
+    return pd.concat(parts)
+
+
+def test_results_are_written_from_what_is_published():
+    assert readme_results.renewed(README) == README
+
+
 def test_results_are_those_of_the_published_scores():
-    scores, more = (pd.read_csv(PUBLISHED / f"{name}.csv.gz") for name in ("scores", "restorer_scores"))
+    scores, more = published_scores(), pd.read_csv(PUBLISHED / "restorer_scores.csv.gz")
+    seeds = scores["model"].str.extract(r"(\w+)\.seed\d+")[0]
+    several = set(seeds.dropna())
     scores = pd.concat([scores, more[more["model"].str.startswith("N")]])
     psnr = result_tables.mean_scores(scores).xs("PSNR", axis=1, level=1)
     rows = {row[0].split()[-1]: row[1:] for row in table_after("Results")}  # "GAN GSFB1", "blurred input"
     assert [model for model in rows if model[0] in "AG"] == result_tables.MODELS
     for model, cells in rows.items():
         for dataset, cell in zip(psnr.columns, cells, strict=True):
-            value, *gain = re.findall(r"[-+−]?\d+\.\d+", cell)
+            value, spread, gain = re.fullmatch(r"([\d.]+)( ± [\d.]+)?(?: \((.*)\))?", cell).groups()
+            assert bool(spread) == (model in several)
             assert number(value) == pytest.approx(psnr.loc[model, dataset], abs=0.0051), (model, dataset)
             assert bool(gain) == (model != "input")
             if gain:
                 expected = psnr.loc[model, dataset] - psnr.loc["input", dataset]
-                assert number(gain[0]) == pytest.approx(expected, abs=0.0051), (model, dataset)
+                assert number(gain) == pytest.approx(expected, abs=0.0051), (model, dataset)
 
 
 def test_all_tables_and_figures_are_published():
@@ -147,9 +168,8 @@ def test_published_files_are_those_of_the_published_manifest():
 
 
 def test_published_tables_are_made_of_the_published_scores():
-    scores = pd.read_csv(PUBLISHED / "scores.csv.gz")
     kept = pd.read_csv(PUBLISHED / "tables" / "table_5_4.csv", index_col=0)
-    computed = result_tables.table_5_4(scores)
+    computed = result_tables.table_5_4(published_scores())
     assert kept.index.tolist() == computed.index.tolist()
     assert kept.to_numpy() == pytest.approx(computed.to_numpy(), abs=1e-5)
 

@@ -6,6 +6,7 @@ within a seed, and interval and tests run over seeds. Eight contrasts were decla
 with several seeds; every other comparison in the study is descriptive.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +14,20 @@ import pandas as pd
 from scipy import stats
 
 from facedeblur_utils.data.datasets import PAIRS
-from facedeblur_utils.evaluation.statistics import LEVEL, NETWORKS, holm, p_text, paired_differences
+from facedeblur_utils.evaluation.statistics import (
+    LEVEL,
+    METRICS,
+    NETWORKS,
+    holm,
+    p_text,
+    paired_differences,
+)
 
 EQUAL = 0.25  # dB: less counts as no difference
 REGION, METRIC = "face", "psnr"
 SAME = 1e-9  # differences that rounding alone makes
 FEWEST = 2  # seeds from which an interval can be had
+KEYS = ["metric", "network"]
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,27 @@ def over_seeds(differences: np.ndarray) -> dict[str, float]:
     return {"low": low, "high": high, "p": test.pvalue, "p (equal)": max(above, below)}
 
 
+def mean_effect(scores: pd.DataFrame, datasets: Iterable[str], region: str) -> np.ndarray:
+    """PSNR of networks trained on segmented blur minus that of their twins, dB: (S,), one value a seed.
+
+    The mean over both networks, both pairs and the test sets `datasets`.
+    """
+    differences = [
+        paired_differences(scores, letter, pair, dataset, METRIC, region).mean(axis=0)
+        for letter in NETWORKS
+        for pair in PAIRS
+        for dataset in datasets
+    ]
+    return np.mean(differences, axis=0)
+
+
+def interval_text(by_seed: np.ndarray) -> str:
+    """Mean and 95 % t interval over training seeds of (S,) differences in dB; of one seed its value alone."""
+    said = f"{by_seed.mean():+.2f} dB"
+    found = over_seeds(by_seed)
+    return said if len(by_seed) < FEWEST else f"{said} ({found['low']:+.2f} to {found['high']:+.2f})"
+
+
 def _verdict(row: dict) -> str:
     if row["seeds"] < FEWEST:
         return "open: one seed"
@@ -109,21 +139,26 @@ def _verdict(row: dict) -> str:
     return ", ".join(said) or "open"
 
 
-def spread_within(histories: dict[tuple[str, int], pd.DataFrame], epochs: int = 10) -> dict[str, float]:
-    """By network, the standard deviation of validation PSNR (dB) over a training's last `epochs`.
+def spread_within(histories: dict[tuple[str, int], pd.DataFrame], epochs: int = 10) -> pd.Series:
+    """By (metric, network), the standard deviation of a validation score over a training's last `epochs`.
 
-    `histories` by run name and seed; the mean over runs and seeds. What a difference is to be held against:
-    it comes from when the training stopped, and from nothing else.
+    `histories` by run name and seed; the mean over runs and seeds. PSNR in dB. What a difference is to be
+    held against: it comes from when the training stopped, and from nothing else.
     """
-    found = {name: [] for name in NETWORKS.values()}
-    for (name, _), history in histories.items():
-        if name[0] in NETWORKS and len(history) > 1:
-            found[NETWORKS[name[0]]].append(history["val_psnr"].tail(epochs).std(ddof=1))
-    return {network: float(np.mean(values)) for network, values in found.items() if values}
+    rows = [
+        (metric, NETWORKS[name[0]], history[f"val_{metric}"].tail(epochs).std(ddof=1))
+        for (name, _), history in histories.items()
+        if name[0] in NETWORKS
+        for metric in METRICS
+    ]
+    return pd.DataFrame(rows, columns=["metric", "network", "spread"]).groupby(KEYS)["spread"].mean()
 
 
-def print_table(table: pd.DataFrame) -> pd.DataFrame:
-    """The contrasts in the form for print: short columns, p values as text."""
+def print_table(table: pd.DataFrame, spread: pd.Series) -> pd.DataFrame:
+    """The contrasts in the form for print: short columns, p values as text.
+
+    `spread` (`spread_within`) stands beside every difference.
+    """
     return pd.DataFrame(
         {
             "Compared": table["compared"],
@@ -132,6 +167,7 @@ def print_table(table: pd.DataFrame) -> pd.DataFrame:
             "Difference (dB)": table["difference"],
             "Low": table["low"],
             "High": table["high"],
+            "In a run": spread.reindex([(METRIC, network) for network in table["network"]]).to_numpy(),
             "p (Holm)": [p_text(value) for value in table["p (Holm)"]],
             "p (equal)": [p_text(value) for value in table["p (equal)"]],
             "Verdict": table["verdict"],

@@ -6,17 +6,17 @@ that are.
 """
 
 import gzip
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
+from facedeblur_utils import paths as places
 from facedeblur_utils.evaluation.scores import COLUMNS, INPUT, REFERENCE_ROWS, SEED, split_seeds
 from facedeblur_utils.files import write_bytes, write_text
 from facedeblur_utils.fingerprints import digest
-from facedeblur_utils.paths import EXPECTED, RunPaths
+from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.training import trained
 from facedeblur_utils.training.experiments import Run, training_runs
@@ -25,10 +25,6 @@ from facedeblur_utils.training.identity import datasets_of, identity_of
 METRICS = ("psnr", "ssim", "ssim_region", "face_found", "landmark_error")  # that are kept
 UNTRAINED = (INPUT, *REFERENCE_ROWS)  # the same for every seed
 FACTS = ("precision", "cpu", "device", "threads", "torch")
-
-
-def folder_of(profile: Profile) -> Path:
-    return EXPECTED / "seeds" / profile.name
 
 
 def numbers(profile: Profile) -> range:
@@ -48,7 +44,7 @@ def keep(scores: pd.DataFrame, profile: Profile, paths: RunPaths) -> list[Path]:
         facts = {name: _facts(run, profile, paths, index) for name, run in runs.items()}
         own = scores[scores["seed"] == number][COLUMNS]
         table = own.to_csv(index=False, lineterminator="\n", float_format="%.5g").encode()
-        file = folder_of(profile) / f"seed_{number}"
+        file = places.kept_seeds(profile.name) / f"seed_{number}"
         written += [
             write_bytes(file.with_suffix(".csv.gz"), gzip.compress(table, mtime=0)),
             write_text(file.with_suffix(".json"), json.dumps(facts, indent=1) + "\n"),
@@ -61,17 +57,20 @@ def with_kept(scores: pd.DataFrame, profile: Profile, paths: RunPaths) -> pd.Dat
 
     Says which are left out because their networks, data or code were others.
     """
-    parts = []
-    for number, file, _ in _usable(profile, paths, say=print):
-        table = gzip.decompress(file.with_suffix(".csv.gz").read_bytes())
-        table = pd.read_csv(io.BytesIO(table), dtype={"image_id": str})
-        parts.append(table.assign(model=table["model"] + f"{SEED}{number}"))
+    parts = [read(number, profile.name) for number, _ in _usable(profile, paths, say=print)]
     if not parts:
         return scores
     own = numbered(scores, profile)
     later = own["seed"] > profile.first_seed
     own.loc[later, "model"] += SEED + own.loc[later, "seed"].astype(str)
     return pd.concat([own[COLUMNS], *parts], ignore_index=True)
+
+
+def read(number: int, profile_name: str) -> pd.DataFrame:
+    """The kept scores of a training seed, its number in the models' names."""
+    file = places.kept_seeds(profile_name) / f"seed_{number}.csv.gz"
+    table = pd.read_csv(file, dtype={"image_id": str})
+    return table.assign(model=table["model"] + f"{SEED}{number}")
 
 
 def numbered(scores: pd.DataFrame, profile: Profile) -> pd.DataFrame:
@@ -83,7 +82,7 @@ def numbered(scores: pd.DataFrame, profile: Profile) -> pd.DataFrame:
 def trainings(profile: Profile, paths: RunPaths) -> pd.DataFrame:
     """One row per training seed, the run's own and those kept: trainings, minutes, machine, precision."""
     runs = training_runs(profile)
-    found = {number: facts for number, _, facts in _usable(profile, paths)}
+    found = dict(_usable(profile, paths))
     for index, number in enumerate(numbers(profile), start=1):
         found[number] = {name: _facts(run, profile, paths, index) for name, run in runs.items()}
     rows = [
@@ -99,17 +98,18 @@ def trainings(profile: Profile, paths: RunPaths) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _usable(profile: Profile, paths: RunPaths, say=lambda line: None) -> Iterator[tuple[int, Path, dict]]:
-    """Number, file and facts of each kept seed that isn't the run's own and whose networks are the same."""
+def _usable(profile: Profile, paths: RunPaths, say=lambda line: None) -> Iterator[tuple[int, dict]]:
+    """Number and facts of each kept seed that isn't the run's own and whose networks are the same."""
     wanted = {name: _identity(run, profile, paths) for name, run in training_runs(profile).items()}
-    files = {int(file.stem.partition("_")[2]): file for file in folder_of(profile).glob("seed_*.json")}
+    found = places.kept_seeds(profile.name).glob("seed_*.json")
+    files = {int(file.stem.partition("_")[2]): file for file in found}
     for number in sorted(files.keys() - set(numbers(profile))):
         facts = json.loads(files[number].read_text(encoding="utf-8"))
         others = [name for name in wanted if facts.get(name, {}).get("identity") != wanted[name]]
         if others:
             say(f"{files[number]} is left out: its {', '.join(others)} were trained otherwise")
         else:
-            yield number, files[number], facts
+            yield number, facts
 
 
 def _facts(run: Run, profile: Profile, paths: RunPaths, index: int) -> dict:

@@ -123,17 +123,22 @@ def p_text(p: float) -> str:
     return f"{p:.3f}" if p >= 0.001 else "<0.001"
 
 
-def print_table(tests: pd.DataFrame) -> pd.DataFrame:
-    """The tests in the form for print: short columns, p values as text."""
+def print_table(tests: pd.DataFrame, spread: pd.Series) -> pd.DataFrame:
+    """The tests in the form for print: short columns, p values as text.
+
+    `spread` is that of `contrasts.spread_within`, and stands beside every difference.
+    """
     return pd.DataFrame(
         {
             "Metric": tests["metric"].str.upper(),
             "Compared": tests["compared"],
             "Test set": tests["test set"],
             "n": tests["images"],
+            "Seeds alike": [f"{row.seeds_agreeing} of {row.seeds}" for row in tests.itertuples()],
             "Difference": tests["difference"],
             "Low": tests["low"],
             "High": tests["high"],
+            "In a run": spread.reindex(zip(tests["metric"], tests["network"], strict=True)).to_numpy(),
             "Effect": tests["effect"],
             "p (Holm)": [p_text(p) for p in tests["p (Holm)"]],
             "Verdict": tests["verdict"],

@@ -7,12 +7,15 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.evaluation.scores import INPUT, split_seeds
-from facedeblur_utils.models.networks import NETWORKS
+from facedeblur_utils.models import cost
+from facedeblur_utils.models.networks import NETWORKS, build
+from facedeblur_utils.profiles import Profile
 from facedeblur_utils.reporting.figures import COLUMN, styled
 from facedeblur_utils.reporting.tables import with_spread
 from facedeblur_utils.training.experiments import ARCHITECTURES
 
 WORDS = {"autoencoder": "autoencoder (thesis)", "gan": "GAN (thesis)", "restorer": "restorer (NAFNet)"}
+PARAMETERS, ADDS = "parameters (k)", "multiply-adds (M)"
 REGIONS = {"SFB1": "whole", "SB1SD": "head", "SFB2": "whole", "SB2SM": "face"}  # where the blur is
 
 
@@ -33,45 +36,47 @@ def words(network: str) -> str:
     return NETWORKS[network].survey or WORDS[network]
 
 
-def cost_table(gains: pd.DataFrame, facts: dict[str, dict], seconds: dict[str, float]) -> pd.DataFrame:
-    """By network: parameters, multiply-adds, images/s of training, its seconds, and gain on each test set.
+def costs(profile: Profile) -> pd.DataFrame:
+    """Parameters (thousands) and multiply-adds of a picture (millions) of the profile's `architectures`.
 
-    `facts` are the runs' records, `seconds` those of the training loop for a seed, both by network. Gains are
-    mean and standard deviation over seeds, as text.
+    Of the net that deblurs; a discriminator costs nothing when the network is used.
     """
     rows = {}
-    for network, fact in facts.items():
-        role = next(iter(fact["parameters"]))  # the net that deblurs
-        row = {
-            "parameters (k)": fact["parameters"][role] / 1e3,
-            "multiply-adds (M)": fact["multiply_adds"][role] / 1e6,
-            "images/s": fact["images_per_s"],
-            "training (s)": seconds[network],
-        }
+    for name in profile.architectures:
+        row = NETWORKS[name]
+        net = next(iter(build(name, row.width_in(profile), **row.options_in(profile)).values()))
+        adds = cost.multiply_adds(net, profile.image_size)
+        rows[name] = {PARAMETERS: cost.count_parameters(net) / 1e3, ADDS: adds / 1e6}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=[PARAMETERS, ADDS])
+
+
+def cost_table(gains: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
+    """By network: its `costs`, and gain on each test set, mean and standard deviation over seeds as text."""
+    rows = {}
+    for network, spent in costs.round().iterrows():
+        row = dict(spent)
         own = gains[gains["network"] == network]
         for dataset in DATASETS:
             values = own.loc[own["dataset"] == dataset, "gain"]
             row[f"{dataset}, {REGIONS[dataset]} (dB)"] = with_spread(values, 2, "+")
         rows[words(network)] = row
-    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("Network")
-    return table.round({"parameters (k)": 0, "multiply-adds (M)": 0, "images/s": 0, "training (s)": 0})
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("Network")
 
 
 @styled
-def cost_figure(gains: pd.DataFrame, facts: dict[str, dict]) -> Figure:
+def cost_figure(gains: pd.DataFrame, costs: pd.DataFrame) -> Figure:
     """Mean gain over the four test sets against multiply-adds; a dot is a seed, numbered as in the legend."""
     fig, axis = plt.subplots(figsize=(COLUMN, 1.2 * COLUMN))
-    costs = []
+    placed = []
     by_seed = gains.groupby(["network", "seed"], sort=False)["gain"].mean()
     colours = plt.get_cmap("tab20").colors
-    for number, (network, fact) in enumerate(facts.items()):
+    for number, (network, adds) in enumerate(costs[ADDS].items()):
         values = by_seed.loc[network]
-        cost = fact["multiply_adds"][next(iter(fact["multiply_adds"]))] / 1e6
         label = f"{number + 1} {words(network)}"
-        axis.plot([cost] * len(values), values, "o", markersize=3, color=colours[number], label=label)
-        offset = {"xytext": (8 * costs.count(cost), 3), "textcoords": "offset points", "ha": "center"}
-        axis.annotate(str(number + 1), (cost, values.max()), **offset)
-        costs.append(cost)  # the numbers of networks of the same cost stand beside each other
+        axis.plot([adds] * len(values), values, "o", markersize=3, color=colours[number], label=label)
+        offset = {"xytext": (8 * placed.count(adds), 3), "textcoords": "offset points", "ha": "center"}
+        axis.annotate(str(number + 1), (adds, values.max()), **offset)
+        placed.append(adds)  # the numbers of networks of the same cost stand beside each other
     axis.axhline(0, color="0.6", linewidth=0.6)
     axis.set(xscale="log", xlabel="multiply-adds of a picture (millions)", ylabel="mean gain (dB)")
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -3,13 +3,20 @@
 import numpy as np
 import pandas as pd
 
+from facedeblur_utils.evaluation.contrasts import interval_text, mean_effect
 from facedeblur_utils.evaluation.metric_audit import STUDY
 from facedeblur_utils.evaluation.statistics import PAIRS
 from facedeblur_utils.files import write_text
 from facedeblur_utils.paths import BELOW_INPUT, RunPaths
 from facedeblur_utils.profiles import SHORTENED, Profile
 from facedeblur_utils.reporting import thesis_results
-from facedeblur_utils.reporting.result_tables import INPUT_LABEL, MODELS, PHYSICS, REFERENCE_LABELS
+from facedeblur_utils.reporting.result_tables import (
+    EPOCH_MODELS,
+    INPUT_LABEL,
+    MODELS,
+    PHYSICS,
+    REFERENCE_LABELS,
+)
 from facedeblur_utils.reporting.tables import minus_signs
 
 SMOOTH = 5  # epochs
@@ -67,7 +74,7 @@ def on_causes() -> str:
     )
 
 
-def on_contrasts(declared: pd.DataFrame, spread: dict[str, float]) -> str:
+def on_contrasts(declared: pd.DataFrame, spread: pd.Series) -> str:
     """The verdict on the thesis's question; `spread` is that of `contrasts.spread_within`."""
     seeds, differences = int(declared["seeds"].min()), declared["difference"]
     if seeds < 2:
@@ -83,21 +90,23 @@ def on_contrasts(declared: pd.DataFrame, spread: dict[str, float]) -> str:
                 f" {row['compared']} on {row['test set']}: {row['difference']:+.2f} dB "
                 f"({row['low']:+.2f} to {row['high']:+.2f}), {row['verdict']}."
             )
-    if spread:
-        words = ", ".join(f"{value:.2f} dB ({network})" for network, value in spread.items())
+    words = ", ".join(f"{value:.2f} dB ({network})" for network, value in spread["psnr"].dropna().items())
+    if words:
         said += f" Standard deviation of validation PSNR over the last epochs of one training: {words}."
     return f"**The declared contrasts.** {said}"
 
 
 def on_hypothesis(tests: pd.DataFrame) -> str:
     """What the tests over test faces say of these networks, from their table."""
+    seeds = tests["seeds"].max()
+    of = "of one training seed" if seeds == 1 else f"averaged over {seeds} training seeds"
     verdicts = tests["verdict"].value_counts()
     local = tests["test set"].isin(KINDS["partly"])
     better = tests["verdict"] == "H1, segmented better"
     largest = tests.loc[tests["effect"].abs().idxmax()]
     return (
-        f"**Over test faces.** H0 is kept in {verdicts.get('H0 kept', 0)} of {len(tests)} comparisons. "
-        f"Training on segmented blur is better in {better.sum()} and worse in "
+        f"**Over test faces.** With scores {of}, H0 is kept in {verdicts.get('H0 kept', 0)} of "
+        f"{len(tests)} comparisons. Training on segmented blur is better in {better.sum()} and worse in "
         f"{verdicts.get('H1, segmented worse', 0)}: better in {(better & local).sum()} of {local.sum()} on "
         f"partly blurred test sets and in {(better & ~local).sum()} of {(~local).sum()} on fully blurred "
         f"ones. The strongest effect is {largest['effect']:+.2f} ({largest['metric'].upper()}, "
@@ -108,22 +117,21 @@ def on_hypothesis(tests: pd.DataFrame) -> str:
     )
 
 
-def on_faces(tests: pd.DataFrame, in_face: pd.DataFrame) -> str:
-    """The same tests inside the face oval: is the gain where people look?"""
+def on_faces(scores: pd.DataFrame, in_face: pd.DataFrame) -> str:
+    """The same tests inside the face, `in_face`, and over seeds: is the gain where people look?"""
     counts = in_face["verdict"].value_counts()
-    psnr = pd.concat({"whole": tests, "face": in_face})
-    psnr = psnr[psnr["metric"] == "psnr"]
-    local = psnr["test set"].isin(KINDS["partly"])
-    mean = {
-        kind: psnr[rows].groupby(level=0)["difference"].mean()
-        for kind, rows in (("partly", local), ("fully", ~local))
+    change = {
+        kind: [interval_text(mean_effect(scores, datasets, region)) for region in ("whole", "face")]
+        for kind, datasets in KINDS.items()
     }
+    seeds = in_face["seeds"].max()
+    how = f"; in brackets 95 % t intervals over {seeds} training seeds" if seeds > 1 else ""
     return (
-        f"**Inside the face.** Scored in the face oval alone, training on segmented blur is better in "
+        f"**Inside the face.** Scored in the face alone, training on segmented blur is better in "
         f"{counts.get('H1, segmented better', 0)} and worse in {counts.get('H1, segmented worse', 0)} of "
-        f"{len(in_face)} comparisons. On partly blurred test sets it changes PSNR by "
-        f"{mean['partly']['whole']:+.2f} dB over the whole image and {mean['partly']['face']:+.2f} dB in the "
-        f"face; on fully blurred ones by {mean['fully']['whole']:+.2f} and {mean['fully']['face']:+.2f} dB. "
+        f"{len(in_face)} comparisons. On partly blurred test sets it changes PSNR by {change['partly'][0]} "
+        f"over the whole image and {change['partly'][1]} in the face; on fully blurred ones by "
+        f"{change['fully'][0]} and {change['fully'][1]} (means over both networks and pairs{how}). "
         "The rest of what the whole image gains or loses lies outside the face."
     )
 
@@ -212,11 +220,12 @@ def on_overfitting(histories: dict[str, pd.DataFrame]) -> str:
         if letter in mean.index
     )
     return (
-        f"**Best epoch.** {late.sum()} of {len(runs)} runs reach their highest validation PSNR in the last "
-        f"tenth of their epochs and {early.sum()} in the first half. Stopping at the best epoch instead of "
-        f"the last would gain {runs['lost'].mean():.2f} dB on average and at most {runs['lost'].max():.2f} "
-        f"dB ({worst}, best at epoch {runs.loc[worst, 'best']} of {runs.loc[worst, 'epochs']}). A run "
-        "that is best at its end is not overfitted but unfinished. What the second half of the epochs "
+        f"**Best epoch** (one training seed). {late.sum()} of {len(runs)} runs reach their highest "
+        f"validation PSNR in the last tenth of their epochs and {early.sum()} in the first half. Stopping at "
+        f"the best epoch instead of the last would gain {runs['lost'].mean():.2f} dB on average and at most "
+        f"{runs['lost'].max():.2f} dB ({worst}, best at epoch {runs.loc[worst, 'best']} of "
+        f"{runs.loc[worst, 'epochs']}). A run that is best at its end is not overfitted but unfinished. "
+        "What the second half of the epochs "
         f"changes on average ({learnt}) tells the two apart: where training error falls and "
         "validation does not follow, a network learns its training faces by heart."
     )
@@ -235,32 +244,33 @@ def second_half(history: pd.DataFrame) -> dict[str, float]:
     return {"training": after - before, "validation": rise}
 
 
-def on_epochs(table: pd.DataFrame, profile: Profile) -> str:
-    """Longer training and mixed data, from Table 5.5."""
+def on_epochs(table: pd.DataFrame, by_seed: pd.DataFrame, profile: Profile) -> str:
+    """Longer training and mixed data, from Table 5.5 and the means of each training seed (`seed_means`)."""
     ours = table.xs("PSNR", axis=1, level=1)
     printed = thesis_results.printed_table("table_5_5", table).xs("PSNR", axis=1, level=1)
+    psnr = by_seed.xs("psnr", axis=1, level=1)
 
-    def change(psnr: pd.DataFrame, name: str, reference: str) -> float:
-        return (psnr.loc[name] - psnr.loc[reference]).mean()
+    def changes(name: str, reference: str) -> str:
+        """Mean over the test sets with its interval over training seeds, and the thesis's."""
+        found = (psnr.loc[EPOCH_MODELS[name]] - psnr.loc[EPOCH_MODELS[reference]]).mean(axis=1)
+        theirs = (printed.loc[name] - printed.loc[reference]).mean()
+        return f"{interval_text(found.to_numpy())} on average (thesis: {theirs:+.2f} dB)"
 
     long, short = (epochs / profile.epochs for epochs in (profile.mixed_epochs, profile.short_mixed_epochs))
+    seeds = psnr.loc["GSFB2"].shape[0]
+    how = f" (in brackets 95 % t intervals over {seeds} training seeds)" if seeds > 1 else ""
     wins = (ours.loc["GSFB2_25"] > ours.loc["GSFB2_50"]).sum()
     best = ours.drop(index=INPUT_LABEL).idxmax()
     return (
-        f"**Longer training.** The half-way checkpoint has the higher PSNR on {wins} of {len(best)} test "
-        f"sets (thesis: 4 of 4). The second half of the epochs changes PSNR by "
-        f"{change(ours, 'GSFB2_50', 'GSFB2_25'):+.2f} dB on average (thesis: "
-        f"{change(printed, 'GSFB2_50', 'GSFB2_25'):+.2f} dB). Test scores that fall do not prove overfitting "
-        f"by themselves: the curves of notebook 04 set training and validation side by side.\n\n"
-        f"**Mixed data.** Against GSFB2_50, GSFB2_100 changes PSNR by "
-        f"{change(ours, 'GSFB2_100', 'GSFB2_50'):+.2f} dB on average (thesis: "
-        f"{change(printed, 'GSFB2_100', 'GSFB2_50'):+.2f} dB) and GSFB2_20 by "
-        f"{change(ours, 'GSFB2_20', 'GSFB2_50'):+.2f} dB (thesis: "
-        f"{change(printed, 'GSFB2_20', 'GSFB2_50'):+.2f} dB). But they trained {long:.1f} and {short:.1f} "
+        f"**Longer training**{how}. The half-way checkpoint has the higher PSNR on {wins} of {len(best)} "
+        f"test sets (thesis: 4 of 4). The second half of the epochs changes PSNR by "
+        f"{changes('GSFB2_50', 'GSFB2_25')}. Test scores that fall do not prove overfitting by themselves: "
+        f"the curves of notebook 04 set training and validation side by side.\n\n"
+        f"**Mixed data.** Against GSFB2_50, GSFB2_100 changes PSNR by {changes('GSFB2_100', 'GSFB2_50')} and "
+        f"GSFB2_20 by {changes('GSFB2_20', 'GSFB2_50')}. But they trained {long:.1f} and {short:.1f} "
         f"times as long. Against GSFB2_25 ({profile.checkpoint_epoch} epochs, not "
-        f"{profile.short_mixed_epochs}), GSFB2_20 changes it by "
-        f"{change(ours, 'GSFB2_20', 'GSFB2_25'):+.2f} dB (thesis: "
-        f"{change(printed, 'GSFB2_20', 'GSFB2_25'):+.2f} dB). Best by test set: "
+        f"{profile.short_mixed_epochs}), GSFB2_20 changes it by {changes('GSFB2_20', 'GSFB2_25')}. "
+        f"Best by test set: "
         f"{', '.join(f'{name} on {dataset}' for dataset, name in best.items())}. The mixed networks see the "
         f"four sets one after the other, SFB1 last, so what they learnt from the others can fade."
     )

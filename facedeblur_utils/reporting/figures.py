@@ -124,7 +124,7 @@ def write_gains(axis: Axes, mesh: QuadMesh, form: str) -> None:
         colour = "white" if light < 0.5 else "black"
         text = format(value, form)
         text = format(0.0, form) if float(text) == 0 else text
-        axis.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=colour)
+        axis.text(column + 0.5, row + 0.5, minus_signs(text), ha="center", va="center", color=colour)
 
 
 @styled

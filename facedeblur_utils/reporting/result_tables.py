@@ -7,7 +7,7 @@ from facedeblur_utils.data import face_pairs
 from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.evaluation.blind_pictures import BLIND_ROW, REFINED_ROW
 from facedeblur_utils.evaluation.recognition_scores import MIRRORED
-from facedeblur_utils.evaluation.scores import BEST, INPUT, PHYSICS, REFERENCE_ROWS, SHARP, split_seeds
+from facedeblur_utils.evaluation.scores import BEST, INPUT, LAST, PHYSICS, SHARP, split_seeds
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.training import trained
 from facedeblur_utils.training.experiments import MODELS
@@ -62,6 +62,13 @@ def mean_scores(scores: pd.DataFrame, region: str = "whole", names=METRICS) -> p
     return means.rename(columns=LABELS, level=1).rename_axis(columns=[None, None])
 
 
+def seeds_words(scores: pd.DataFrame, names=METRICS) -> str:
+    """For captions: over how many training seeds the means of the metrics `names` are."""
+    trained = scores[scores["metric"].isin(names)]["model"]
+    count = split_seeds(trained)[1].nunique()
+    return "one training seed" if count == 1 else f"means over {count} training seeds"
+
+
 def table_5_4(scores: pd.DataFrame, region: str = "whole", names=METRICS) -> pd.DataFrame:
     """Rows: the blurred input and the eight models; columns: the metrics `names` on the four test sets."""
     table = mean_scores(scores, region, names).loc[[INPUT, *MODELS]].rename({INPUT: INPUT_LABEL})
@@ -97,14 +104,16 @@ def pair_table(scores: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def score_table(scores: pd.DataFrame, names: tuple[str, ...], region: str = "whole") -> pd.DataFrame:
-    """Like Table 5.4 with other metrics or another region, and with the references that know the kernel.
+    """Like Table 5.4 with other metrics or another region, and with rows of references and checkpoints.
 
-    Scores made before there was a reference are shown without it.
+    Scores made before there was a reference are shown without it. Where networks have the running mean of
+    their weights, those of the last step stand below.
     """
     means = mean_scores(scores, region, names)
-    known = [name for name in REFERENCE_ROWS if name in means.index]
-    means = means.loc[[INPUT, *known, *MODELS, *EXTRA_MODELS]]
-    return means.rename({INPUT: INPUT_LABEL} | REFERENCE_LABELS).rename_axis("Model")
+    labels = {INPUT: INPUT_LABEL} | REFERENCE_LABELS | dict(zip(MODELS, MODELS, strict=True))
+    labels |= {name + LAST: f"{name} (last step)" for name in MODELS} | {name: name for name in EXTRA_MODELS}
+    known = [name for name in labels if name in means.index]
+    return means.loc[known].rename(labels).rename_axis("Model")
 
 
 def gain_table(scores: pd.DataFrame, region: str = "whole") -> pd.DataFrame:
@@ -113,13 +122,18 @@ def gain_table(scores: pd.DataFrame, region: str = "whole") -> pd.DataFrame:
     return table.drop(index=INPUT_LABEL) - table.loc[INPUT_LABEL]
 
 
-def seed_table(scores: pd.DataFrame) -> pd.DataFrame:
-    """Mean and standard deviation over training seeds of each model's mean score, as text `mean ± sd`."""
-    chosen = scores[(scores["region"] == "whole") & scores["metric"].isin(["psnr", "ssim"])]
+def seed_means(scores: pd.DataFrame) -> pd.DataFrame:
+    """Means over whole images, (model, training seed) x (dataset, metric): PSNR and SSIM."""
+    chosen = scores[(scores["region"] == "whole") & scores["metric"].isin(METRICS)]
     names, seeds = split_seeds(chosen["model"])
-    by_seed = chosen.assign(model=names, seed=seeds).pivot_table(
+    return chosen.assign(model=names, seed=seeds).pivot_table(
         index=["model", "seed"], columns=["dataset", "metric"], values="value"
     )
+
+
+def seed_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """Mean and standard deviation over training seeds of each model's mean score, as text `mean ± sd`."""
+    by_seed = seed_means(scores)
     means, deviations = by_seed.groupby("model").mean(), by_seed.groupby("model").std(ddof=1)
     text = means.copy().astype(object)
     for column in means:
@@ -128,7 +142,7 @@ def seed_table(scores: pd.DataFrame) -> pd.DataFrame:
             f"{mean:.{decimals}f} ± {deviation:.{decimals}f}"
             for mean, deviation in zip(means[column], deviations[column], strict=True)
         ]
-    text = text.loc[MODELS, [(d, m) for d in DATASETS for m in ("psnr", "ssim")]]
+    text = text.loc[MODELS, [(dataset, name) for dataset in DATASETS for name in METRICS]]
     return text.rename(columns=str.upper).rename_axis("Model").rename_axis(columns=[None, None])
 
 

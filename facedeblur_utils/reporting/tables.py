@@ -5,6 +5,8 @@ import math
 import numbers
 import os
 import re
+import textwrap
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,11 @@ from facedeblur_utils.files import write_text
 from facedeblur_utils.paths import RunPaths
 from facedeblur_utils.profiles import SHORTENED
 
+TEXT_WIDTH = 455  # points, of an A4 page with margins of 2.5 cm
+HEAD = 12  # letters of a line in a column's head
+SPLIT = r"\\"  # between the lines of a head
+SMALLEST = r"\scriptsize\setlength{\tabcolsep}{2pt}"
+FITTED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}"  # never wider than the text
 CSV_DECIMALS = 6  # one number for every machine's last bits, and more digits than any table shows
 LATEX_SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -155,12 +162,14 @@ def _latex(frame, bold, decimals, name, caption, profile, escape, column_format,
     formats = column_format or "l" * len(index_names) + "".join(
         _siunitx(frame.iloc[:, i], decimals) if number else "l" for i, number in enumerate(numeric)
     )
-    header = _latex_header([[latex_text(x) for x in row] for row in _header_rows(frame)], index_names)
+    plain = [
+        [*labels, *(show_number(value, decimals) for value in frame.iloc[i])]
+        for i, labels in enumerate(_index_labels(frame))
+    ]
     rows = []
-    for i, labels in enumerate(_index_labels(frame)):
-        cells = [text(label) for label in labels]
-        for j, value in enumerate(frame.iloc[i]):
-            shown = show_number(value, decimals)
+    for i, line in enumerate(plain):
+        cells = [text(label) for label in line[: len(index_names)]]
+        for j, shown in enumerate(line[len(index_names) :]):
             if numeric[j] and not re.fullmatch(r"-?\d+(\.\d+)?", shown):
                 shown = f"{{{latex_text(shown)}}}"  # siunitx prints braces as text
             elif not numeric[j]:
@@ -171,10 +180,14 @@ def _latex(frame, bold, decimals, name, caption, profile, escape, column_format,
         rows.append(" & ".join(cells) + r" \\")
     title = rf"\caption{{{latex_text(caption)}}}\label{{tab:{name}}}"
     start = [
-        f"% {name}, profile {profile}. Needs \\usepackage{{booktabs,siunitx,longtable}}.",
+        f"% {name}, profile {profile}. Needs \\usepackage{{booktabs,graphicx,siunitx,longtable}}.",
         r"\begingroup\sisetup{mode=text,detect-weight=true,table-align-text-post=false}",
     ]
-    size = _size(frame.shape[1] + len(index_names))
+    fixed = bool(column_format)  # its columns break lines by themselves
+    header = _latex_header(_header_rows(frame), index_names, latex_text if fixed else _stacked)
+    names = [*index_names, *_header_rows(frame)[-1]]
+    letters = [] if fixed or longtable else map(_letters, names, zip(*plain, strict=True))
+    size = _size(list(letters), len(names))
     if longtable:
         top = [size] if size else []
         top += [rf"\begin{{longtable}}{{{formats}}}", title + r" \\", r"\toprule", *header, r"\midrule"]
@@ -183,21 +196,41 @@ def _latex(frame, bold, decimals, name, caption, profile, escape, column_format,
     else:
         # A float starts at the normal size again, so the size stands inside it, below the caption.
         top = [r"\begin{table}[htbp]", r"\centering", title, *([size] if size else [])]
-        top += [rf"\begin{{tabular}}{{{formats}}}"]
-        top += [r"\toprule", *header, r"\midrule"]
-        end = [r"\bottomrule", r"\end{tabular}", r"\end{table}", r"\endgroup"]
+        top += [FITTED + "{%"] if size == SMALLEST else []
+        top += [rf"\begin{{tabular}}{{{formats}}}", r"\toprule", *header, r"\midrule"]
+        end = [r"\bottomrule", r"\end{tabular}" + ("}" if size == SMALLEST else "")]
+        end += [r"\end{table}", r"\endgroup"]
     return "\n".join(start + top + rows + end) + "\n"
 
 
-def _size(columns: int) -> str:
-    """Letters and gaps with which so many columns fit on an A4 page."""
-    if columns >= 8:
-        return r"\scriptsize\setlength{\tabcolsep}{2pt}"
-    return r"\footnotesize\setlength{\tabcolsep}{4pt}" if columns >= 5 else ""
+def _letters(name: str, cells: Iterable[str]) -> int:
+    """Width of a column in letters, its head broken into lines."""
+    return max(map(len, [*_in_lines(name), *cells]), default=0)
 
 
-def _latex_header(levels: list[list[str]], index_names: list[str]) -> list[str]:
-    """Header lines; equal neighbours of an upper level share one centred cell with a rule below."""
+def _size(letters: list[int], columns: int) -> str:
+    """Letters and gaps with which so many columns of so many `letters` (where known) fit on an A4 page."""
+    if columns >= 8 or 4.4 * sum(letters) + 8 * columns > TEXT_WIDTH:
+        return SMALLEST
+    small = columns >= 5 or 5.2 * sum(letters) + 12 * columns > TEXT_WIDTH
+    return r"\footnotesize\setlength{\tabcolsep}{4pt}" if small else ""
+
+
+def _in_lines(head: str) -> list[str]:
+    """A column's head in lines of about `HEAD` letters, so that it makes no column wide."""
+    return textwrap.wrap(head, HEAD, break_long_words=False, break_on_hyphens=False)
+
+
+def _stacked(head: str) -> str:
+    lines = list(map(latex_text, _in_lines(head)))
+    return rf"\shortstack{{{SPLIT.join(lines)}}}" if len(lines) > 1 else "".join(lines)
+
+
+def _latex_header(levels: list[list[str]], index_names: list[str], head: Callable[[str], str]) -> list[str]:
+    """Header lines; equal neighbours of an upper level share one centred cell with a rule below.
+
+    `head` sets a single column's.
+    """
     lines = []
     shift = len(index_names)
     for depth, labels in enumerate(levels):
@@ -209,10 +242,10 @@ def _latex_header(levels: list[list[str]], index_names: list[str]) -> list[str]:
             while depth < len(levels) - 1 and stop < len(labels) and labels[stop] == labels[start]:
                 stop += 1
             if stop - start > 1:
-                cells.append(rf"\multicolumn{{{stop - start}}}{{c}}{{{labels[start]}}}")
+                cells.append(rf"\multicolumn{{{stop - start}}}{{c}}{{{latex_text(labels[start])}}}")
                 rules.append(rf"\cmidrule(lr){{{shift + start + 1}-{shift + stop}}}")
             else:
-                cells.append(f"{{{labels[start]}}}")
+                cells.append(f"{{{head(labels[start])}}}")
             start = stop
         lines.append(" & ".join(cells) + r" \\")
         lines += ["".join(rules)] if rules else []

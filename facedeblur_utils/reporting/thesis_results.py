@@ -81,10 +81,15 @@ def beside_thesis(name: str, ours: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def export_beside(what: str, name: str, ours: pd.DataFrame, paths: RunPaths, **layout) -> pd.DataFrame:
-    """Export `beside_thesis` as `<name>_vs_thesis`, captioned `what`, and return it."""
+def export_beside(
+    what: str, name: str, ours: pd.DataFrame, seeds: str, paths: RunPaths, **layout
+) -> pd.DataFrame:
+    """Export `beside_thesis` as `<name>_vs_thesis`, captioned `what`, and return it.
+
+    `seeds` says how many training seeds ours are of (`result_tables.seeds_words`).
+    """
     beside = beside_thesis(name, ours)
-    caption = f"{what}: ours ({paths.profile}) and the thesis's"
+    caption = f"{what}: ours (profile {paths.profile}, {seeds}) and the thesis's"
     export_table(beside, f"{name}_vs_thesis", caption, paths, **layout)
     return beside
 

@@ -8,7 +8,15 @@ from pathlib import Path
 from facedeblur_utils.data.datasets import DATASETS, DRAWS, MASKS, RECIPE_KEYS, SOURCE_KEYS
 from facedeblur_utils.errors import UsageError
 from facedeblur_utils.models.networks import NETWORKS
-from facedeblur_utils.paths import BELOW_INPUT, NOTEBOOKS, PACKAGE, WEIGHTS, RunPaths
+from facedeblur_utils.paths import (
+    BELOW_INPUT,
+    EXPECTED,
+    NOTEBOOKS,
+    PACKAGE,
+    WEIGHTS,
+    RunPaths,
+    kept_seeds,
+)
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.training.experiments import (
     LEARNT,
@@ -137,8 +145,9 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
     results = (*data, facts, *(path for files in trained.values() for path in files if path.suffix != ".pt"))
     # Notebook 05 draws bootstrap samples from the seed; its text and tables count epochs and seeds.
     shown = (*EPOCH_KEYS, "batch_size", "image_size", "seed", "seeds", "first_seed")
-    evaluation = {"inputs": (*results, BELOW_INPUT), "outputs": [paths.scores, paths.discussion("05")]}
-    ablation = {"inputs": (*results, paths.scores), "outputs": [paths.discussion("06")]}
+    kept = sorted(kept_seeds(profile.name).glob("seed_*"))  # of other runs: tables are over all seeds
+    evaluation = {"inputs": (*results, *kept, BELOW_INPUT), "outputs": [paths.scores, paths.discussion("05")]}
+    ablation = {"inputs": (*results, *kept, paths.scores), "outputs": [paths.discussion("06")]}
     chain.append(declare.stage("05_cross_eval", keys=shown, **evaluation))
     chain.append(declare.stage("06_epoch_ablation", keys=(*EPOCH_KEYS, "seeds"), **ablation))
     further = [run for name, run in restorer_runs(profile).items() if name in profile.restorer_runs]
@@ -173,7 +182,7 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
             declare,
             "10_blur_comparison",
             list(kind_runs(profile).values()),
-            (*data, facts),
+            (*data, facts, EXPECTED / "kind_gains.csv"),
             seeds=profile.kind_seeds,
             once=[blurrer_run(profile)] if LEARNT in profile.kind_runs else [],
             keys=(*blurred, "composite", "kind_runs", "kind_seeds"),
@@ -186,7 +195,7 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
             declare,
             "11_losses",
             list(loss_runs(profile).values()),
-            (*data, facts, *weights),
+            (*data, facts, *weights, EXPECTED / "loss_scores.csv"),
             seeds=profile.loss_seeds,
             keys=("loss_runs", "loss_seeds"),
             outputs=made,
@@ -198,7 +207,7 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
             declare,
             "12_architectures",
             list(architecture_runs(profile).values()),
-            (*data, facts),
+            (*data, facts, EXPECTED / "architecture_gains.csv"),
             seeds=profile.architecture_seeds,
             keys=("architectures", "architecture_seeds"),
             outputs=made,
