@@ -1,6 +1,8 @@
 """Exported tables: what each form holds, escaping, bold cells, and the same bytes twice."""
 
 import json
+import shutil
+import subprocess
 
 import numpy as np
 import pandas as pd
@@ -98,3 +100,33 @@ def test_negative_numbers_get_a_minus_sign_and_other_hyphens_stay(paths):
     assert "| −0.25 ± 0.10 | −1.5000 |" in md.read_text()
     # siunitx prints a hyphen in its own columns as a minus sign, and takes nothing else.
     assert r"$-$0.25 $\pm$ 0.10 & -1.5000 \\" in tex.read_text()
+
+
+def wide_table() -> pd.DataFrame:
+    heads = [f"{where} of SB{n}SD" for where in ("background", "whole image") for n in range(8)]
+    return pd.DataFrame([["+1.70 ± 0.09"] * len(heads)] * 2, index=["first", "second"], columns=heads)
+
+
+def test_long_heads_are_broken_and_wide_tables_fitted(paths):
+    _, tex, _ = export_table(wide_table(), "table_x", "Wide", paths)
+    assert r"{\shortstack{background\\of SB0SD}} & {" in tex.read_text()
+    assert r"\resizebox{\ifdim\width>\linewidth" in tex.read_text()
+    narrow = wide_table().iloc[:, :2]
+    _, tex, _ = export_table(narrow, "table_x", "Narrow", paths)
+    assert "resizebox" not in tex.read_text() and "scriptsize" not in tex.read_text()
+    # Few columns may be wide too: by their letters, not by their number.
+    _, tex, _ = export_table(narrow.replace("+1.70 ± 0.09", "a" * 60), "table_x", "Long", paths)
+    assert r"\scriptsize" in tex.read_text() and "resizebox" in tex.read_text()
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here")
+def test_a_wide_table_stays_within_the_page(paths, tmp_path):
+    _, tex, _ = export_table(wide_table(), "table_x", "Wide", paths)
+    document = r"""\documentclass[11pt,a4paper]{article}
+\usepackage[margin=2.5cm]{geometry}\usepackage{booktabs,graphicx,siunitx,longtable}
+\begin{document}\input{table}\end{document}"""
+    shutil.copy(tex, tmp_path / "table.tex")
+    (tmp_path / "main.tex").write_text(document)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and "Overfull" not in done.stdout
