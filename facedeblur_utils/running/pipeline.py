@@ -163,7 +163,7 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
             declare,
             "07_modern_restorer",
             further,
-            (*results, paths.scores, *weights),  # it scores the published restorer as well
+            (*results, *weights),  # it scores the published restorer as well
             keys=("restorer_runs", *sizes),  # it compares the sizes of the networks
             outputs=[*made, paths.discussion("07")],
         )
@@ -215,7 +215,7 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
     )
     made = [paths.tables / "table_x_metric_audit.csv", paths.discussion("13")]
     # It takes the networks' weights at the last epoch, and the scores that the articles report.
-    needed = (*literature, *results, paths.scores)
+    needed = (*literature, *results, *kept, paths.scores)
     chain.append(declare.stage("13_conventions", needed, outputs=made, keys=("epochs",)))
     return chain
 
