@@ -214,5 +214,5 @@ def test_small_gains_are_seen_beside_large_losses():
     assert better[2] > better[0] and worse[0] > worse[2]  # towards purple and orange
     assert worst.sum() < worse.sum() < same.sum()
     figures.write_gains(axis, mesh, "+.1f")
-    assert [text.get_text() for text in axis.texts] == ["+0.2", "+0.0", "-0.2", "-7.0"]
+    assert [text.get_text() for text in axis.texts] == ["+0.2", "+0.0", "−0.2", "−7.0"]
     assert [text.get_color() for text in axis.texts][-1] == "white"
