@@ -75,7 +75,7 @@ def test_gains_and_their_heat_map(scored):
     expected = table.loc["GSFB1"] - table.loc["Blurred input"]
     np.testing.assert_allclose(gains.loc["GSFB1"], expected)
     shown = [text.get_text() for text in score_figures.gain_heat_map(gains).axes[0].texts]
-    assert f"{expected['SFB1', 'PSNR']:+.2f}" in shown and len(shown) == 8 * 4
+    assert f"{expected['SFB1', 'PSNR']:+.2f}".replace("-", "−") in shown and len(shown) == 8 * 4
 
 
 def test_longer_blur_scores_worse(scored):
