@@ -29,7 +29,7 @@ def is_plain(name: str) -> bool:
     return bool(PLAIN_NAME.fullmatch(name)) and not RESERVED.fullmatch(name) and name[-1] != "."
 
 
-def kept_seeds(profile_name: str) -> Path:
+def seeds_folder(profile_name: str) -> Path:
     """Folder of the scores and training facts of single training seeds, of all machines."""
     return EXPECTED / "seeds" / profile_name
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from facedeblur_utils import paths as study_paths
 from facedeblur_utils.errors import StudyError
 from facedeblur_utils.evaluation import kept_seeds
 from facedeblur_utils.paths import RunPaths
@@ -26,7 +27,7 @@ def scores_of(seeds, value):
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     """Runs of a profile from any seed, as if trained; `code["text"]` stands for the code of the networks."""
-    monkeypatch.setattr(kept_seeds.places, "EXPECTED", tmp_path / "expected")
+    monkeypatch.setattr(study_paths, "EXPECTED", tmp_path / "expected")
     code = {"text": "one"}
     monkeypatch.setattr(kept_seeds, "_identity", lambda run, profile, paths: f"{run.name} {code['text']}")
 

@@ -27,7 +27,6 @@ EQUAL = 0.25  # dB: less counts as no difference
 REGION, METRIC = "face", "psnr"
 SAME = 1e-9  # differences that rounding alone makes
 FEWEST = 2  # seeds from which an interval can be had
-KEYS = ["metric", "network"]
 
 
 @dataclass(frozen=True)
@@ -151,7 +150,8 @@ def spread_within(histories: dict[tuple[str, int], pd.DataFrame], epochs: int = 
         if name[0] in NETWORKS
         for metric in METRICS
     ]
-    return pd.DataFrame(rows, columns=["metric", "network", "spread"]).groupby(KEYS)["spread"].mean()
+    table = pd.DataFrame(rows, columns=["metric", "network", "spread"])
+    return table.groupby(["metric", "network"])["spread"].mean()
 
 
 def print_table(table: pd.DataFrame, spread: pd.Series) -> pd.DataFrame:

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from facedeblur_utils import paths as places
 from facedeblur_utils.evaluation.scores import COLUMNS, INPUT, REFERENCE_ROWS, SEED, split_seeds
 from facedeblur_utils.files import write_bytes, write_text
 from facedeblur_utils.fingerprints import digest
-from facedeblur_utils.paths import RunPaths
+from facedeblur_utils.paths import RunPaths, seeds_folder
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.training import trained
 from facedeblur_utils.training.experiments import Run, training_runs
@@ -44,7 +43,7 @@ def keep(scores: pd.DataFrame, profile: Profile, paths: RunPaths) -> list[Path]:
         facts = {name: _facts(run, profile, paths, index) for name, run in runs.items()}
         own = scores[scores["seed"] == number][COLUMNS]
         table = own.to_csv(index=False, lineterminator="\n", float_format="%.5g").encode()
-        file = places.kept_seeds(profile.name) / f"seed_{number}"
+        file = seeds_folder(profile.name) / f"seed_{number}"
         written += [
             write_bytes(file.with_suffix(".csv.gz"), gzip.compress(table, mtime=0)),
             write_text(file.with_suffix(".json"), json.dumps(facts, indent=1) + "\n"),
@@ -68,7 +67,7 @@ def with_kept(scores: pd.DataFrame, profile: Profile, paths: RunPaths) -> pd.Dat
 
 def read(number: int, profile_name: str) -> pd.DataFrame:
     """The kept scores of a training seed, its number in the models' names."""
-    file = places.kept_seeds(profile_name) / f"seed_{number}.csv.gz"
+    file = seeds_folder(profile_name) / f"seed_{number}.csv.gz"
     table = pd.read_csv(file, dtype={"image_id": str})
     return table.assign(model=table["model"] + f"{SEED}{number}")
 
@@ -101,7 +100,7 @@ def trainings(profile: Profile, paths: RunPaths) -> pd.DataFrame:
 def _usable(profile: Profile, paths: RunPaths, say=lambda line: None) -> Iterator[tuple[int, dict]]:
     """Number and facts of each kept seed that isn't the run's own and whose networks are the same."""
     wanted = {name: _identity(run, profile, paths) for name, run in training_runs(profile).items()}
-    found = places.kept_seeds(profile.name).glob("seed_*.json")
+    found = seeds_folder(profile.name).glob("seed_*.json")
     files = {int(file.stem.partition("_")[2]): file for file in found}
     for number in sorted(files.keys() - set(numbers(profile))):
         facts = json.loads(files[number].read_text(encoding="utf-8"))

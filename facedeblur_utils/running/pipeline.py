@@ -15,7 +15,7 @@ from facedeblur_utils.paths import (
     PACKAGE,
     WEIGHTS,
     RunPaths,
-    kept_seeds,
+    seeds_folder,
 )
 from facedeblur_utils.profiles import Profile
 from facedeblur_utils.training.experiments import (
@@ -145,7 +145,7 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
     results = (*data, facts, *(path for files in trained.values() for path in files if path.suffix != ".pt"))
     # Notebook 05 draws bootstrap samples from the seed; its text and tables count epochs and seeds.
     shown = (*EPOCH_KEYS, "batch_size", "image_size", "seed", "seeds", "first_seed")
-    kept = sorted(kept_seeds(profile.name).glob("seed_*"))  # of other runs: tables are over all seeds
+    kept = sorted(seeds_folder(profile.name).glob("seed_*"))  # of other runs: tables are over all seeds
     evaluation = {"inputs": (*results, *kept, BELOW_INPUT), "outputs": [paths.scores, paths.discussion("05")]}
     ablation = {"inputs": (*results, *kept, paths.scores), "outputs": [paths.discussion("06")]}
     chain.append(declare.stage("05_cross_eval", keys=shown, **evaluation))
