@@ -8,6 +8,7 @@ import re
 import sys
 import textwrap
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
@@ -35,17 +36,17 @@ class Published:
     in_face: pd.DataFrame  # tests over faces
     physics: pd.DataFrame
 
-    @property
+    @cached_property
     def psnr(self) -> pd.DataFrame:
         """Mean PSNR by model and test set."""
         both = pd.concat([self.scores, self.restorers])
         return result_tables.mean_scores(both).xs("PSNR", axis=1, level=1)
 
-    @property
+    @cached_property
     def gains(self) -> pd.DataFrame:
         return (self.psnr - self.psnr.loc[INPUT]).drop(index=INPUT)
 
-    @property
+    @cached_property
     def by_seed(self) -> pd.DataFrame:
         """Mean PSNR by (model, training seed) and test set."""
         return result_tables.seed_means(self.scores).xs("psnr", axis=1, level=1)[list(DATASETS)]
