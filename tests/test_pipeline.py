@@ -195,3 +195,13 @@ def test_bad_usage_is_one_line_and_exit_code_2(tmp_path, asked, said):
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not done.stdout
+
+
+def test_a_profile_without_comparisons_of_its_own_promises_none(tmp_path):
+    profile = load_profile("study", {"kind_runs": [], "loss_runs": []})
+    made = {
+        stage.notebook.stem[:2]: stage.made
+        for stage in pipeline.stages(profile, RunPaths("study", tmp_path), {})
+    }
+    for number in ("10", "11", "12"):
+        assert [path.name for path in made[number]] == [f"discussion_{number}.md"]

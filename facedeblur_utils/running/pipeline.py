@@ -176,7 +176,7 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
     made = [paths.tables / f"{name}.csv" for name in exported]
     blurred = ("image_size", "blur_length", "blur_gamma", "seed")
     chain.append(declare.stage("09_kinds_of_blur", (*data, facts, *weights), outputs=made, keys=blurred))
-    made = [paths.kind_scores, paths.tables / "table_x_blur_comparison.csv", paths.discussion("10")]
+    made = [paths.tables / "table_x_blur_comparison.csv", paths.kind_scores] if profile.kind_runs else []
     chain.append(
         training_stage(
             declare,
@@ -186,10 +186,10 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
             seeds=profile.kind_seeds,
             once=[blurrer_run(profile)] if LEARNT in profile.kind_runs else [],
             keys=(*blurred, "composite", "kind_runs", "kind_seeds"),
-            outputs=made,
+            outputs=[*made, paths.discussion("10")],
         )
     )
-    made = [paths.loss_scores, paths.tables / "table_x_losses.csv", paths.discussion("11")]
+    made = [paths.tables / "table_x_losses.csv", paths.loss_scores] if profile.loss_runs else []
     chain.append(
         training_stage(
             declare,
@@ -198,10 +198,11 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
             (*data, facts, *weights, EXPECTED / "loss_scores.csv"),
             seeds=profile.loss_seeds,
             keys=("loss_runs", "loss_seeds"),
-            outputs=made,
+            outputs=[*made, paths.discussion("11")],
         )
     )
-    made = [paths.architecture_scores, paths.tables / "table_x_architectures.csv", paths.discussion("12")]
+    made = [paths.tables / "table_x_architectures.csv", paths.architecture_scores]
+    made = made if profile.architectures else []
     chain.append(
         training_stage(
             declare,
@@ -210,7 +211,7 @@ def stages(profile: Profile, paths: RunPaths, parameters: dict) -> list[Stage]:
             (*data, facts, EXPECTED / "architecture_gains.csv"),
             seeds=profile.architecture_seeds,
             keys=("architectures", "architecture_seeds"),
-            outputs=made,
+            outputs=[*made, paths.discussion("12")],
         )
     )
     made = [paths.tables / "table_x_metric_audit.csv", paths.discussion("13")]
