@@ -24,6 +24,12 @@ from facedeblur_utils.reporting.tables import minus_signs
 
 README = ROOT / "README.md"
 KINDS = {"A": "autoencoder", "G": "GAN", "N": "restorer"}
+METHODS = {  # columns of the gains of physics, and their heads here
+    "published restorer": "network",
+    "physics, blind": "physics, blind",
+    "with refinement": "with refinement",
+    "physics, true kernel": "physics, true kernel",
+}
 WIDTH = 120  # letters of a line
 
 
@@ -153,6 +159,15 @@ def thesis(study: Published) -> str:
     return paragraph(discussion.on_agreement(result_tables.table_5_4(study.scores)))
 
 
+def physics(study: Published) -> str:
+    """Gain of the network and of physics by test set: mean and, in brackets, worst face."""
+    lines = [f"| test set | blurred | {' | '.join(METHODS.values())} |", "|---|--:|" + "--:|" * len(METHODS)]
+    for name, row in study.physics.iterrows():
+        cells = [f"{row[f'{method} mean']:+.1f} ({row[f'{method} worst']:+.1f})" for method in METHODS]
+        lines.append(f"| {name} | {row['blurred PSNR']:.1f} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def limits(study: Published) -> str:
     """What the numbers can't say."""
     return paragraph(
@@ -186,7 +201,7 @@ def paragraph(text: str, indent: str = "") -> str:
 def renewed(readme: str) -> str:
     """`readme` with its parts between `<!-- results: NAME -->` and `<!-- end -->` written anew."""
     study = read()
-    for make in (answer, table, findings, thesis, limits):
+    for make in (answer, table, findings, thesis, limits, physics):
         part = rf"(<!-- results: {make.__name__} -->\n\n).*?(\n\n<!-- end -->)"
         text = minus_signs(make(study))
         readme, count = re.subn(part, lambda found, t=text: found[1] + t + found[2], readme, flags=re.S)
