@@ -6,6 +6,7 @@ import re
 import pandas as pd
 import pytest
 
+from facedeblur_utils.blur.kinds import BLURS
 from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.fingerprints import file_sha256
 from facedeblur_utils.paths import BELOW_INPUT, EXPECTED, NOTEBOOKS, ROOT, RunPaths
@@ -14,6 +15,7 @@ from facedeblur_utils.reporting import architecture_results, kind_results, loss_
 from facedeblur_utils.running import verify
 from facedeblur_utils.running.pipeline import FIGURES, TABLES
 from facedeblur_utils.tools import readme_results
+from facedeblur_utils.training.experiments import LEARNT_FROM
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PUBLISHED = RunPaths("study").figures
@@ -200,3 +202,65 @@ def test_results_notebooks_link_the_published_figures():
     made = {ROOT / k for name, stage in stages.items() if name[:2] in RESULTS for k in stage["outputs"]}
     figures = {path for path in made if path.parent == PUBLISHED and path.suffix == ".png"}
     assert len(figures) >= 40 and not figures - set(linked)
+
+
+def said_under(heading: str) -> str:
+    """What the README says below `heading`, in one line."""
+    return " ".join(README.split(f"## {heading}\n", 1)[1].split("\n## ")[0].split())
+
+
+def test_what_is_said_of_kinds_of_blur_follows_from_their_file():
+    gains = pd.read_csv(EXPECTED / "kind_gains.csv")
+    said, means = said_under("Which blur to train on?"), kind_results.matrix(gains)
+    far = kind_results.carried(gains).pivot(index="seed", columns="training", values="gain")
+    motions = ["line", "trajectory", "spline", "gaussian_process", "shake"]
+    assert "lie within 0.15 dB of each other" in said
+    assert far[motions].mean().max() - far[motions].mean().min() < 0.155
+    light, values = (
+        means.loc[name, ["camera", "frames_light_noise"]].mean() for name in ("line_light", "line")
+    )
+    assert f"lines in light gain {light:.1f} dB and lines in stored values {values:.1f} dB" in said
+    noisy = means["frames_light_noise"]
+    assert f"the whole pipeline gains {noisy['camera']:.1f} dB" in said
+    assert f"lines in light without noise gain {noisy['line_light']:.1f}" in said
+    head, face = (far["line"].mean() - far[name].mean() for name in ("line_head", "line_face"))
+    assert f"the head alone costs {head:.2f} dB, the face alone {face:.2f} dB" in said
+    single = [name for name in BLURS if name not in kind_results.NOT_MOTION]
+    spread = far[single].std(axis=1).mean()
+    assert f"a standard deviation of {spread:.2f} dB among eight kinds" in said and len(single) == 8
+    assert f"({means.loc['line_face', 'line_face']:+.2f} against " in said
+    unseen = gains[~gains["test"].isin([*LEARNT_FROM, "disc", "gaussian", "line_head", "line_face", "sharp"])]
+    by_seed = unseen.pivot_table(index="seed", columns="training", values="gain")
+    less = by_seed["five"] - by_seed["learnt"]
+    assert f"gains {less.mean():.2f} ± {less.std():.2f} dB less on unseen blur" in said
+
+
+def test_what_is_said_of_losses_and_networks_follows_from_their_files():
+    scores = pd.read_csv(EXPECTED / "loss_scores.csv")
+    said = said_under("Which loss?")
+    changes = loss_results.differences(scores).groupby(["network", "term", "metric"])["value"]
+    mean, spread = changes.mean(), changes.std()
+    for key, unit, digits in (
+        (("A", "heatmap", "landmark_error"), "points", 2),
+        (("N", "identity", "distance"), "", 3),
+        (("N", "facial_structure", "face_psnr"), "dB", 2),
+    ):
+        factor = 100 if unit == "points" else 1
+        value = f"{factor * mean[key]:.{digits}f} ± {factor * spread[key]:.{digits}f} {unit}".strip()
+        assert value in said, key
+    for letter, network in (("A", "autoencoder"), ("N", "restorer")):
+        key = (letter, "landmark", "landmark_error")
+        assert f"{network} {100 * mean[key]:+.2f} ± {100 * spread[key]:.2f}" in said
+    assert mean[:, "adversarial", "psnr"].max() < 0 and mean[:, "relativistic", "psnr"].max() < 0
+    assert mean[:, "adversarial", "distance"].max() < 0 and mean["A", "adversarial", "brisque"] > 0
+    key = ("A", "adversarial", "distance")
+    assert f"−{-mean[key]:.3f} ± {spread[key]:.3f}" in said
+    psnr = scores[scores["metric"] == "psnr"].groupby("loss")["value"].mean()
+    assert psnr["N_l1"] - psnr["N_unsupervised"] < 0.3 and "comes within 0.3 dB" in said
+    means = pd.read_csv(EXPECTED / "architecture_gains.csv").groupby("network")["gain"].mean()
+    assert set(means.nlargest(2).index) == {"attention", "dense"}
+    said = said_under("Which network?")
+    for judged in ("patch_judge", "part_judge"):
+        assert f"costs it {means['restorer'] - means[judged]:.1f} dB" in said
+    adds = architecture_results.costs(load_profile("architectures"))["multiply-adds (M)"]
+    assert adds[["attention", "dense"]].mean() / adds["restorer"] == pytest.approx(4, abs=0.5)
