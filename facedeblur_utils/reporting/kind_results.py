@@ -279,11 +279,13 @@ def _on_light(gains: pd.DataFrame) -> str:
     means = by_kind.mean().groupby(["training", "camera"]).agg(["mean", "std"])
     shown = {key: _with_spread(*means.loc[key]) for key in means.index}
     tests = " and ".join(WORDS[name] for name in gains["test"].unique() if name in CAMERAS)
-    return (
+    said = (
         f"**Light or stored values?** On pictures as cameras take them ({tests}) a restorer trained on lines "
-        f"in light gains {shown['line_light', True]} dB, on lines in stored values {shown['line', True]} dB; "
-        f"on other motion in stored values {shown['line_light', False]} and {shown['line', False]} dB."
+        f"in light gains {shown['line_light', True]} dB, on lines in stored values {shown['line', True]} dB"
     )
+    if ("line", False) in shown:
+        said += f"; on other motion in stored values {shown['line_light', False]} and {shown['line', False]} dB"
+    return f"{said}."
 
 
 def _on_learning_to_blur(gains: pd.DataFrame) -> str:
