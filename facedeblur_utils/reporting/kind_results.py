@@ -284,7 +284,8 @@ def _on_light(gains: pd.DataFrame) -> str:
         f"in light gains {shown['line_light', True]} dB, on lines in stored values {shown['line', True]} dB"
     )
     if ("line", False) in shown:
-        said += f"; on other motion in stored values {shown['line_light', False]} and {shown['line', False]} dB"
+        others = f"{shown['line_light', False]} and {shown['line', False]}"
+        said += f"; on other motion in stored values {others} dB"
     return f"{said}."
 
 
