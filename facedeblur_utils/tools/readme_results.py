@@ -110,7 +110,7 @@ def table(study: Published) -> str:
             if model in spread.index and pd.notna(spread.loc[model, dataset]):
                 cell += f" ± {spread.loc[model, dataset]:.2f}"
             if model != INPUT:
-                cell += f" ({study.gains.loc[model, dataset]:+.2f})"
+                cell += f" ({study.gains.loc[model, dataset].round(2) + 0.0:+.2f})"  # never -0.00
             cells.append(cell)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
