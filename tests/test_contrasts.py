@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 from test_hypothesis_tests import made_up
 
+from facedeblur_utils.data.datasets import PAIRS
 from facedeblur_utils.evaluation import contrasts
 
 INSIDE = {"region": "face"}
@@ -72,3 +73,20 @@ def test_spread_within_a_training_is_that_of_its_last_epochs():
     assert found.to_dict() == {("psnr", "autoencoder"): pytest.approx(half), ("ssim", "autoencoder"): 0}
     table = contrasts.print_table(contrasts.test_contrasts(by_seed([0.1])), found)
     assert table["In a run"].tolist() == pytest.approx([half] * 4 + [np.nan] * 4, nan_ok=True)
+
+
+def test_the_mean_effect_is_over_networks_pairs_and_test_sets():
+    rows = []
+    for letter, network in (("A", 0), ("G", 2)):
+        for number, pair in enumerate(PAIRS):
+            for place, dataset in enumerate(("SB1SD", "SB2SM")):
+                for seed, later in (("", 0), (".seed2", 100)):
+                    effect = network + 10 * number + 40 * place + later
+                    rows.append((letter + pair[0] + seed, dataset, 20.0))
+                    rows.append((letter + pair[1] + seed, dataset, 20.0 + effect))
+    scores = pd.DataFrame(rows, columns=["model", "dataset", "value"])
+    scores = scores.assign(image_id="1", region="face", metric="psnr")
+    found = contrasts.mean_effect(scores, ("SB1SD", "SB2SM"), "face")
+    assert found.tolist() == [1 + 5 + 20, 1 + 5 + 20 + 100]
+    assert contrasts.interval_text(np.array([1.0, 3.0])) == "+2.00 dB (-10.71 to +14.71)"  # t is 12.706
+    assert contrasts.interval_text(np.array([-1.0])) == "-1.00 dB"
