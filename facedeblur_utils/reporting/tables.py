@@ -209,7 +209,10 @@ def _letters(name: str, cells: Iterable[str]) -> int:
 
 
 def _size(letters: list[int], columns: int) -> str:
-    """Letters and gaps with which so many columns of so many `letters` (where known) fit on an A4 page."""
+    """Letters and gaps with which so many columns of so many `letters` (where known) fit on an A4 page.
+
+    A letter takes 5.2 points at 11 and 4.4 at 9 points, a column's gap 12 and 8.
+    """
     if columns >= 8 or 4.4 * sum(letters) + 8 * columns > TEXT_WIDTH:
         return SMALLEST
     small = columns >= 5 or 5.2 * sum(letters) + 12 * columns > TEXT_WIDTH
