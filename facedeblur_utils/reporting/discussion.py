@@ -17,7 +17,7 @@ from facedeblur_utils.reporting.result_tables import (
     PHYSICS,
     REFERENCE_LABELS,
 )
-from facedeblur_utils.reporting.tables import minus_signs
+from facedeblur_utils.reporting.tables import minus_signs, training_seeds
 
 SMOOTH = 5  # epochs
 PEAK = "PSNR, data in [-1, 1] with peak 1"
@@ -99,7 +99,7 @@ def on_contrasts(declared: pd.DataFrame, spread: pd.Series) -> str:
 def on_hypothesis(tests: pd.DataFrame) -> str:
     """What the tests over test faces say of these networks, from their table."""
     seeds = tests["seeds"].max()
-    of = "of one training seed" if seeds == 1 else f"averaged over {seeds} training seeds"
+    of = f"{'of' if seeds == 1 else 'averaged over'} {training_seeds(seeds)}"
     verdicts = tests["verdict"].value_counts()
     local = tests["test set"].isin(KINDS["partly"])
     better = tests["verdict"] == "H1, segmented better"

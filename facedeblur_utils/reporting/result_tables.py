@@ -9,6 +9,7 @@ from facedeblur_utils.evaluation.blind_pictures import BLIND_ROW, REFINED_ROW
 from facedeblur_utils.evaluation.recognition_scores import MIRRORED
 from facedeblur_utils.evaluation.scores import BEST, INPUT, LAST, PHYSICS, SHARP, split_seeds
 from facedeblur_utils.paths import RunPaths
+from facedeblur_utils.reporting.tables import training_seeds
 from facedeblur_utils.training import trained
 from facedeblur_utils.training.experiments import MODELS
 
@@ -66,7 +67,7 @@ def seeds_words(scores: pd.DataFrame, names=METRICS) -> str:
     """For captions: over how many training seeds the means of the metrics `names` are."""
     trained = scores[scores["metric"].isin(names)]["model"]
     count = split_seeds(trained)[1].nunique()
-    return "one training seed" if count == 1 else f"means over {count} training seeds"
+    return ("means over " if count > 1 else "") + training_seeds(count)
 
 
 def table_5_4(scores: pd.DataFrame, region: str = "whole", names=METRICS) -> pd.DataFrame:

@@ -56,6 +56,11 @@ def minus_signs(text: str) -> str:
     return NEGATIVE.sub("−", text)
 
 
+def training_seeds(count: int) -> str:
+    """`one training seed` or `3 training seeds`."""
+    return "one training seed" if count == 1 else f"{count} training seeds"
+
+
 def with_spread(values: np.ndarray, digits: int, sign: str = "") -> str:
     """`mean ± standard deviation` of values over seeds as text; of one value that alone."""
     spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""

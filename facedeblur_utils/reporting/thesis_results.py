@@ -116,6 +116,13 @@ def export_training_beside(name: str, ours: pd.DataFrame, paths: RunPaths) -> pd
     return beside
 
 
+def export_datasets_beside(paths: RunPaths) -> None:
+    """Export `datasets_beside_thesis` as `table_5_3_vs_thesis`."""
+    columns = "l" + "".join(rf"p{{{width}\linewidth}}" for width in (0.13, 0.18, 0.13, 0.18, 0.18))
+    caption = "Table 5.3: our datasets and the thesis's"
+    export_table(datasets_beside_thesis(), "table_5_3_vs_thesis", caption, paths, column_format=columns)
+
+
 def datasets_beside_thesis() -> pd.DataFrame:
     """Table 5.3's blur and area of each dataset as we made it and as the thesis prints it."""
     rows = [(name, *OURS_5_3[name], *TABLE_5_3[name], _same(name)) for name in TABLE_5_3]

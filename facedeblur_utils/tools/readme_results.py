@@ -16,14 +16,15 @@ from facedeblur_utils.data.datasets import DATASETS
 from facedeblur_utils.evaluation import contrasts, kept_seeds
 from facedeblur_utils.evaluation.contrasts import interval_text, mean_effect
 from facedeblur_utils.evaluation.scores import INPUT, split_seeds
+from facedeblur_utils.evaluation.statistics import NETWORKS
 from facedeblur_utils.files import write_text
 from facedeblur_utils.paths import EXPECTED, ROOT, RunPaths
 from facedeblur_utils.reporting import discussion, result_tables
 from facedeblur_utils.reporting.result_tables import EPOCH_MODELS, MODELS
-from facedeblur_utils.reporting.tables import minus_signs
+from facedeblur_utils.reporting.tables import minus_signs, training_seeds
 
 README = ROOT / "README.md"
-KINDS = {"A": "autoencoder", "G": "GAN", "N": "restorer"}
+WORDS = NETWORKS | {"N": "restorer"}
 METHODS = {  # columns of the gains of physics, and their heads here
     "published restorer": "network",
     "physics, blind": "physics, blind",
@@ -59,8 +60,16 @@ class Published:
 
     @property
     def seeds(self) -> str:
-        count = split_seeds(self.scores["model"])[1].nunique()
-        return "one training seed" if count == 1 else f"{count} training seeds"
+        return training_seeds(split_seeds(self.scores["model"])[1].nunique())
+
+    @cached_property
+    def effects(self) -> dict[tuple[str, str], str]:
+        """By kind of test set and region: what segmented training changes, with its interval over seeds."""
+        return {
+            (kind, region): interval_text(mean_effect(self.scores, datasets, region))
+            for kind, datasets in discussion.KINDS.items()
+            for region in ("whole", "face")
+        }
 
 
 def read() -> Published:
@@ -83,7 +92,7 @@ def read() -> Published:
 
 def answer(study: Published) -> str:
     """The paragraph below the title."""
-    effect = effects(study)
+    effect = study.effects
     worse = (study.gains.loc[MODELS, "SB2SM"] < 0).sum()
     whole = study.physics.loc[["SFB1", "SFB2"], "with refinement mean"]
     return paragraph(
@@ -101,10 +110,10 @@ def answer(study: Published) -> str:
 def table(study: Published) -> str:
     """Mean PSNR, its deviation over seeds, and the gain over the blurred input, by model and test set."""
     spread = study.by_seed.groupby("model").std()
-    restorers = [name for name in study.restorers["model"].unique()]
+    restorers = study.restorers["model"].unique()
     lines = ["| | " + " | ".join(DATASETS) + " |", "|---|" + "--:|" * len(DATASETS)]
     for model in [INPUT, *MODELS, *restorers]:
-        cells = ["blurred input" if model == INPUT else f"{KINDS[model[0]]} {model}"]
+        cells = ["blurred input" if model == INPUT else f"{WORDS[model[0]]} {model}"]
         for dataset in DATASETS:
             cell = f"{study.psnr.loc[model, dataset]:.2f}"
             if model in spread.index and pd.notna(spread.loc[model, dataset]):
@@ -118,7 +127,7 @@ def table(study: Published) -> str:
 
 def findings(study: Published) -> str:
     """Three sentences: the thesis's question, the input's row, epochs and mixed data."""
-    effect, own = effects(study), own_gains(study)
+    effect, own = study.effects, own_gains(study)
     declared = contrasts.test_contrasts(study.scores)["verdict"].value_counts()
     verdicts = "; ".join(f"{count} {verdict.partition(':')[0]}" for verdict, count in declared.items())
     over_faces = study.in_face["Verdict"].value_counts()
@@ -178,24 +187,15 @@ def limits(study: Published) -> str:
     )
 
 
-def effects(study: Published) -> dict[tuple[str, str], str]:
-    """By kind of test set and region: what segmented training changes, with its interval over seeds."""
-    return {
-        (kind, region): interval_text(mean_effect(study.scores, datasets, region))
-        for kind, datasets in discussion.KINDS.items()
-        for region in ("whole", "face")
-    }
-
-
 def own_gains(study: Published) -> pd.Series:
     """Gain of each of the thesis's networks on the test set of its own kind of blur."""
     return pd.Series({model: study.gains.loc[model, model[1:]] for model in MODELS})
 
 
 def paragraph(text: str, indent: str = "") -> str:
-    """`text` in lines, with minus signs."""
+    """`text` in lines."""
     how = {"break_long_words": False, "break_on_hyphens": False, "subsequent_indent": indent}
-    return textwrap.fill(minus_signs(text), WIDTH, **how)
+    return textwrap.fill(text, WIDTH, **how)
 
 
 def renewed(readme: str) -> str:
