@@ -141,8 +141,8 @@ def findings(study: Published) -> str:
     return "\n".join(
         paragraph(f"- {said}", "  ")
         for said in (
-            "**Networks trained on segmented blur leave sharp pixels alone; the face itself gains less.** On "
-            f"partly blurred test sets they lie {effect['partly', 'whole']} from their twins over the whole "
+            "**Blur on the face alone against blur everywhere, in training.** On partly blurred test sets "
+            f"networks trained on segmented blur lie {effect['partly', 'whole']} from their twins over the whole "
             f"image and {effect['partly', 'face']} in the face, on fully blurred ones "
             f"{effect['fully', 'whole']} and {effect['fully', 'face']} (in brackets: 95 % t intervals over "
             f"training seeds, where there are several). Of eight contrasts declared in advance, inside the "
