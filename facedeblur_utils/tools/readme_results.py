@@ -142,8 +142,8 @@ def findings(study: Published) -> str:
         paragraph(f"- {said}", "  ")
         for said in (
             "**Blur on the face alone against blur everywhere, in training.** On partly blurred test sets "
-            f"networks trained on segmented blur lie {effect['partly', 'whole']} from their twins over the whole "
-            f"image and {effect['partly', 'face']} in the face, on fully blurred ones "
+            f"networks trained on segmented blur lie {effect['partly', 'whole']} from their twins over the "
+            f"whole image and {effect['partly', 'face']} in the face, on fully blurred ones "
             f"{effect['fully', 'whole']} and {effect['fully', 'face']} (in brackets: 95 % t intervals over "
             f"training seeds, where there are several). Of eight contrasts declared in advance, inside the "
             f"face and over {study.seeds}: {verdicts}. Over faces, which is descriptive, segmented training "
