@@ -234,6 +234,25 @@ def test_seeds_become_columns_and_what_is_not_trained_is_the_same_in_all():
     assert wide.loc[("input", "SFB1", "whole", "psnr")].tolist() == [20, 20]
 
 
+def test_a_metric_that_a_kept_seed_lacks_has_no_spread_but_a_fixed_tolerance():
+    from facedeblur_utils.evaluation.scores import SEED
+    from facedeblur_utils.running import record
+
+    rows = [(model, "psnr", 21.0 + extra) for model, extra in (("GSFB2", 0.0), (f"GSFB2{SEED}2", 0.2))]
+    frame = pd.DataFrame(
+        [
+            (model, "SFB1", "0", "whole", metric, value)
+            for model, metric, value in [*rows, ("GSFB2", "lpips", 0.3)]
+        ],
+        columns=["model", "dataset", "image_id", "region", "metric", "value"],
+    )
+    by_seed = record.scores_by_seed(frame)
+    assert by_seed.loc[("GSFB2", "SFB1", "whole", "lpips")].isna().tolist() == [False, True]
+    allowed = verify.tolerances(by_seed).loc["GSFB2", "SFB1", "whole"]
+    assert allowed["lpips"] == verify.OTHER_ONE_SEED
+    assert allowed["psnr"] == pytest.approx(verify.SIGMAS * 0.2 / np.sqrt(2))
+
+
 def test_a_key_younger_than_the_record_counts_only_where_it_is_set():
     study = load_profile("study")
     recorded = json.loads(verify.expected_file(study).read_text(encoding="utf-8"))["profile"]

@@ -4,7 +4,8 @@ import dataclasses
 
 import pandas as pd
 
-from facedeblur_utils.evaluation.scores import read_scores, split_seeds
+from facedeblur_utils.evaluation import kept_seeds
+from facedeblur_utils.evaluation.scores import INPUT, REFERENCE_ROWS, read_scores, split_seeds
 from facedeblur_utils.running import scheduler, verify
 from facedeblur_utils.running.console import Console
 from facedeblur_utils.running.manifest import Manifest, only_one
@@ -13,7 +14,10 @@ STAGES = ("01", "02", "03", "04", "05")  # literature, data, training, scores
 
 
 def record(plan: scheduler.Plan, console: Console) -> int:
-    """Train `plan.profile.seeds` seeds and write the expected results; returns the exit code."""
+    """Train `plan.profile.seeds` seeds and write the expected results; returns the exit code.
+
+    Kept seeds of the same networks count as well.
+    """
     with only_one(plan.paths):
         manifest = Manifest(plan.paths)
         manifest.describe(plan.profile)
@@ -21,7 +25,8 @@ def record(plan: scheduler.Plan, console: Console) -> int:
         result = scheduler.run(dataclasses.replace(plan, chosen=needed), manifest, console)
         if result.exit_code:
             return result.exit_code
-        by_seed = scores_by_seed(read_scores(plan.paths))
+        scores = kept_seeds.with_kept(read_scores(plan.paths), plan.profile, plan.paths)
+        by_seed = scores_by_seed(scores)
         file = verify.write_expected(by_seed, plan.profile, plan.paths)
         manifest.complete()
         manifest.publish(file.with_name(f"{file.stem}_manifest.json"))
@@ -35,9 +40,11 @@ def record(plan: scheduler.Plan, console: Console) -> int:
 def scores_by_seed(scores: pd.DataFrame) -> pd.DataFrame:
     """Mean scores: one row per model, dataset, region and metric, one column per training seed.
 
-    What isn't trained (the blurred input, classical methods) has the same value in all columns.
+    What isn't trained (the blurred input, classical methods) has the same value in all columns; what a kept
+    seed has no score of is missing in its column.
     """
     found = verify.means(scores).reset_index()
     found["model"], found["seed"] = split_seeds(found["model"])
     wide = found.pivot(index=verify.KEYS, columns="seed", values="value")
-    return wide.where(wide.notna(), wide[1], axis=0)
+    trained = ~wide.index.get_level_values("model").isin([INPUT, *REFERENCE_ROWS])
+    return wide.where(wide.notna() | trained[:, None], wide[1], axis=0)
