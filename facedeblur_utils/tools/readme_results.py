@@ -18,7 +18,7 @@ from facedeblur_utils.evaluation.contrasts import interval_text, mean_effect
 from facedeblur_utils.evaluation.scores import INPUT, split_seeds
 from facedeblur_utils.evaluation.statistics import NETWORKS
 from facedeblur_utils.files import write_text
-from facedeblur_utils.paths import EXPECTED, ROOT, RunPaths
+from facedeblur_utils.paths import ROOT, RunPaths
 from facedeblur_utils.reporting import discussion, result_tables
 from facedeblur_utils.reporting.result_tables import EPOCH_MODELS, MODELS
 from facedeblur_utils.reporting.tables import minus_signs, training_seeds
@@ -73,20 +73,19 @@ class Published:
 
 
 def read() -> Published:
-    """What stands in `figures/study/` and `expected/`."""
+    """What stands in `figures/study/` and, of further training seeds, in `expected/`."""
     folder = RunPaths("study").figures
     scores, restorers = (
         pd.read_csv(folder / f"{name}.csv.gz", dtype={"image_id": str})
         for name in ("scores", "restorer_scores")
     )
-    trainings = folder / "tables" / "table_x_trainings.csv"
-    seeds = pd.read_csv(trainings)["seed"] if trainings.is_file() else []
+    seeds = pd.read_csv(folder / "tables" / "table_x_trainings.csv")["seed"]
     kept = [kept_seeds.read(seed, "study") for seed in seeds if seed > 1]  # the run's own is the first
     return Published(
         pd.concat([scores, *kept], ignore_index=True),
         restorers[restorers["model"].str.startswith("N")],
         pd.read_csv(folder / "tables" / "table_x_hypothesis_face.csv"),
-        pd.read_csv(EXPECTED / "physics_gains.csv", index_col=0),
+        pd.read_csv(folder / "tables" / "table_x_physics.csv", index_col=0),
     )
 
 
