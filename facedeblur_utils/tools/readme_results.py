@@ -97,7 +97,7 @@ def answer(study: Published) -> str:
     return paragraph(
         f"**The answer so far** (50 test faces, {study.seeds}, limits below): on partly blurred pictures it "
         f"changes the networks' PSNR by {effect['partly', 'whole']} over the whole image but by "
-        f"{effect['partly', 'face']} in the face itself, and where all is blurred by "
+        f"{effect['partly', 'face']} in the face itself, and on pictures blurred everywhere by "
         f"{effect['fully', 'whole']}. The thesis's networks beat their own blurred input by at most "
         f"{own_gains(study).max():.1f} dB, and {worse} of {len(MODELS)} make faces on sharp backgrounds "
         f"worse. A small network that adds what it finds to its input gains "
@@ -145,8 +145,9 @@ def findings(study: Published) -> str:
             f"whole image and {effect['partly', 'face']} in the face, on fully blurred ones "
             f"{effect['fully', 'whole']} and {effect['fully', 'face']} (in brackets: 95 % t intervals over "
             f"training seeds, where there are several). Of eight contrasts declared in advance, inside the "
-            f"face and over {study.seeds}: {verdicts}. Over faces, which is descriptive, segmented training "
-            f"is better in {over_faces.get('H1, segmented better', 0)} and worse in "
+            f"face and over {study.seeds}: {verdicts} (open: shown neither to differ, after Holm's "
+            f"correction, nor to be equal within ±{contrasts.EQUAL} dB). Over faces, which is descriptive, "
+            f"segmented training is better in {over_faces.get('H1, segmented better', 0)} and worse in "
             f"{over_faces.get('H1, segmented worse', 0)} of {len(study.in_face)} comparisons in the face.",
             f"**Look at the input's row first.** {(own > 0).sum()} of {len(own)} thesis networks beat it on "
             f"their own kind of blur, by at most {own.max():.1f} dB; on SB2SM, where all but the face was "
