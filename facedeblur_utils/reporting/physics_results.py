@@ -136,7 +136,7 @@ def on_physics(scores: pd.DataFrame) -> str:
     worst = {method: table[words, "worst"] for method, words in METHODS.items() if words in table}
 
     def span(values: pd.Series) -> str:
-        return f"{values.min():+.1f} to {values.max():+.1f} dB"
+        return f"{values.min():+z.1f} to {values.max():+z.1f} dB"  # z: never −0.0
 
     own = {method: values[list(DATASETS)] for method, values in mean.items()}
     sentences = [
