@@ -5,7 +5,7 @@ import dataclasses
 import pandas as pd
 
 from facedeblur_utils.evaluation import kept_seeds
-from facedeblur_utils.evaluation.scores import INPUT, REFERENCE_ROWS, read_scores, split_seeds
+from facedeblur_utils.evaluation.scores import read_scores, split_seeds
 from facedeblur_utils.running import scheduler, verify
 from facedeblur_utils.running.console import Console
 from facedeblur_utils.running.manifest import Manifest, only_one
@@ -46,5 +46,5 @@ def scores_by_seed(scores: pd.DataFrame) -> pd.DataFrame:
     found = verify.means(scores).reset_index()
     found["model"], found["seed"] = split_seeds(found["model"])
     wide = found.pivot(index=verify.KEYS, columns="seed", values="value")
-    trained = ~wide.index.get_level_values("model").isin([INPUT, *REFERENCE_ROWS])
+    trained = ~wide.index.get_level_values("model").isin(kept_seeds.UNTRAINED)
     return wide.where(wide.notna() | trained[:, None], wide[1], axis=0)
