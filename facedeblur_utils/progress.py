@@ -38,7 +38,8 @@ class Progress:
         left = (self.total - self.done) / rate if rate else float("inf")
         when = f"{duration(left)} left" if self.done < self.total else f"took {duration(seconds)}"
         share = 100 * self.done / max(self.total, 1)
-        line = f"{self.label}: {share:3.0f} % ({self.done}/{self.total}), {rate:.1f} {self.unit}/s, {when}"
+        pace = f"{1 / rate:.1f} s each" if 0 < rate < 1 else f"{rate:.1f} {self.unit}/s"
+        line = f"{self.label}: {share:3.0f} % ({self.done}/{self.total}), {pace}, {when}"
         line += f", {note}" if note else ""
         print(line.ljust(100) if self.terminal else line, end=end, file=self.stream, flush=True)
 

@@ -59,3 +59,14 @@ def test_terminal_rewrites_one_line(monkeypatch):
 def test_track_yields_everything(capsys):
     assert list(track([3, 4, 5], "Reading")) == [3, 4, 5]
     assert "100 % (3/3)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("step", "pace"), [(0.25, "4.0 models/s"), (20.0, "20.0 s each")])
+def test_slow_steps_are_told_by_their_seconds(monkeypatch, step, pace):
+    clock = iter([0.0, 2 * step])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    stream = io.StringIO()
+    shown = Progress(2, "Scoring", unit="models", stream=stream)
+    shown.done = 2
+    shown.finish()
+    assert f", {pace}, " in stream.getvalue()
