@@ -28,7 +28,7 @@ KERNEL_INSET = 0.24  # of the image's width; the longest kernel takes 0.15
 NOTE = (
     "Each block shows the blurred input (motion kernel in its corner, outline of the blurred area where blur "
     "is local), the model's output and the sharp image, with eyes and mouth enlarged below; numbers are "
-    "PSNR in dB and SSIM of the whole image."
+    "PSNR in dB and SSIM of the whole image; one training seed."
 )
 OTHERS = "on the test sets that it was not trained for"
 
