@@ -138,6 +138,21 @@ def test_results_are_those_of_the_published_scores():
                 assert number(gain) == pytest.approx(expected, abs=0.0051), (model, dataset)
 
 
+def test_sizes_are_those_of_the_published_study():
+    profile, discussion = load_profile("study"), (PUBLISHED / "discussion_05.md").read_text(encoding="utf-8")
+    trained_on = re.search(r"trains on (\d+) faces", discussion)[1]
+    tested = published_scores()["image_id"].nunique()
+    text = " ".join(README.split())
+    for said in (
+        f"**The answer so far** ({tested} test faces,",
+        f"PSNR in dB on {tested} test faces",
+        f"faces at {profile.image_size} px, {profile.epochs} epochs)",
+        f"{trained_on} faces to train on; a GAN with {profile.gan_width} filters;",
+        f"The GAN has {profile.gan_width} filters in `study`",
+    ):
+        assert said in text
+
+
 def test_all_tables_and_figures_are_published():
     wanted = [
         PUBLISHED / folder / f"{name}.{kind}"

@@ -118,7 +118,7 @@ def table(study: Published) -> str:
             if model in spread.index and pd.notna(spread.loc[model, dataset]):
                 cell += f" ± {spread.loc[model, dataset]:.2f}"
             if model != INPUT:
-                cell += f" ({study.gains.loc[model, dataset].round(2) + 0.0:+.2f})"  # never -0.00
+                cell += f" ({study.gains.loc[model, dataset]:+z.2f})"  # z: never -0.00
             cells.append(cell)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -172,7 +172,7 @@ def physics(study: Published) -> str:
     """Gain of the network and of physics by test set: mean and, in brackets, worst face."""
     lines = [f"| test set | blurred | {' | '.join(METHODS.values())} |", "|---|--:|" + "--:|" * len(METHODS)]
     for name, row in study.physics.iterrows():
-        cells = [f"{row[f'{method} mean']:+.1f} ({row[f'{method} worst']:+.1f})" for method in METHODS]
+        cells = [f"{row[f'{method} mean']:+z.1f} ({row[f'{method} worst']:+z.1f})" for method in METHODS]
         lines.append(f"| {name} | {row['blurred PSNR']:.1f} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
